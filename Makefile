@@ -1,0 +1,57 @@
+# `make run` and `make test` are all that a newcomer needs; each sets up what it lacks.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := pyproject.toml requirements/runtime.lock
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+# Editable without build isolation: the build backend, too, comes from the lock file with its hash.
+.venv/.runtime: $(SOURCES)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "logbridge needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@touch $@
+
+setup: .venv/.runtime ## make .venv with .venv/bin/logbridge
+
+run: setup ## start the log service and the bridge together
+	@$(BIN)/logbridge dev
+
+browser: # the browser of the page tests, where this user may install it
+	@command -v chromium >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || true
+
+test: .venv/.dev browser ## all tests, with coverage
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
+
+lint: .venv/.dev ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+proto: .venv/.dev ## generate the protobuf code from proto/
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=src/logbridge/adapters/grpc \
+	  --pyi_out=src/logbridge/adapters/grpc proto/logservice.proto
+
+lock: ## renew requirements/*.lock (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate $(UPGRADE) pyproject.toml --extra dev -o requirements/dev.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/runtime.lock
+
+wheel: .venv/.dev ## build dist/*.whl
+	$(BIN)/python -m build --no-isolation --wheel
+
+clean: ## remove what was made
+	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+.PHONY: help setup run browser test lint proto lock wheel clean

@@ -1,0 +1,249 @@
+"""LogEntry, LogLevel, and the classification of what a caller gives: log fields, business fields, metadata.
+
+The rules are those of the REST contract (docs/rest.md); the Python surface follows the same ones.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from logbridge.domain.errors import EntryTooLarge, InvalidEntry
+from logbridge.domain.timestamp import epoch_us
+
+
+class LogLevel(IntEnum):
+    """Severity; the numbers are those of the gRPC contract."""
+
+    DEBUG = 0
+    INFO = 1
+    WARN = 2
+    ERROR = 3
+    FATAL = 4
+
+    @classmethod
+    def parse(cls, text: str) -> "LogLevel":
+        """The level of a name in any letter case; WARNING and CRITICAL are read as WARN and FATAL.
+
+        Raises ValueError that lists the names.
+        """
+        name = text.upper()
+        level = cls.__members__.get(_LEVEL_ALIASES.get(name, name))
+        if level is None:
+            raise ValueError(f"expected one of {', '.join(cls.__members__)}, got {text[:40]!r}")
+        return level
+
+
+_LEVEL_ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+
+
+class LogEntry(Struct, frozen=True):
+    """One log, complete and valid: what a sink is given.
+
+    timestamp: RFC 3339, as the caller wrote it. timestamp_assigned: True if the bridge set it on arrival,
+    so that the same log sent again under its id is still the same log.
+    """
+
+    id: str
+    service_name: str
+    level: LogLevel
+    message: str
+    timestamp: str
+    metadata: dict[str, str] = {}
+    trace_id: str = ""
+    span_id: str = ""
+    timestamp_assigned: bool = False
+
+    def same_content(self, other: "LogEntry") -> bool:
+        """Whether both say the same; arrival times that the bridge assigned do not count."""
+        assigned = self.timestamp_assigned or other.timestamp_assigned
+        return self._content() == other._content() and (assigned or self.timestamp == other.timestamp)
+
+    def _content(self) -> tuple[object, ...]:
+        return (self.service_name, self.level, self.message, self.metadata, self.trace_id, self.span_id)
+
+
+class EntryFields(Struct, omit_defaults=True):
+    """The fields of an entry that the contract names, as a caller gives them."""
+
+    message: Annotated[str, Meta(min_length=1, description="The log line.")]
+    service_name: Annotated[
+        str | None, Meta(description="Who logs; without it the bridge's LOGBRIDGE_SERVICE_NAME.")
+    ] = None
+    level: Annotated[
+        str | None,
+        Meta(
+            description="DEBUG, INFO, WARN, ERROR or FATAL, in any letter case; WARNING and CRITICAL are read "
+            "as WARN and FATAL. Without it INFO.",
+        ),
+    ] = None
+    trace_id: Annotated[str | None, Meta(description="The trace that this log belongs to.")] = None
+    span_id: Annotated[str | None, Meta(description="The span that this log belongs to.")] = None
+    adv_id: Annotated[int | None, Meta(description="Advertisement; goes into metadata.")] = None
+    aweme_id: Annotated[int | None, Meta(description="Video; goes into metadata.")] = None
+    plan_id: Annotated[int | None, Meta(description="Plan; goes into metadata.")] = None
+    monitor_type: Annotated[
+        str | None,
+        Meta(description="For example impression, click, conversion or view; goes into metadata."),
+    ] = None
+    co_id: Annotated[int | None, Meta(description="Company; goes into metadata.")] = None
+    metadata: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="Any JSON values: strings stay as they are, null is left out, the rest becomes JSON text."
+        ),
+    ] = None
+    timestamp: Annotated[
+        str | None, Meta(description="The entry's time, RFC 3339; without it the time of arrival.")
+    ] = None
+    log_id: Annotated[
+        str | None,
+        Meta(description="Your own id, unique for its service: the same log sent twice is stored once."),
+    ] = None
+
+
+BUSINESS_FIELDS = ("adv_id", "aweme_id", "plan_id", "monitor_type", "co_id")
+KNOWN_FIELDS = frozenset(EntryFields.__struct_fields__)
+
+
+class EntryDraft(Struct, frozen=True):
+    """What a caller gave, classified: the named fields, and every other name."""
+
+    fields: EntryFields
+    unknown: dict[str, Any] = {}
+
+
+def classify(raw: object) -> EntryDraft:
+    """Sort a caller's mapping into named fields and unknown names; the mapping is not changed.
+
+    Raises InvalidEntry with the path of the field that has the wrong type.
+    """
+    if not isinstance(raw, Mapping):
+        raise InvalidEntry("$", f"expected an object, got {_json_type(raw)}")
+    known = {name: value for name, value in raw.items() if name in KNOWN_FIELDS}
+    unknown = {name: value for name, value in raw.items() if name not in KNOWN_FIELDS}
+    try:
+        return EntryDraft(msgspec.convert(known, EntryFields), unknown)
+    except msgspec.ValidationError as error:
+        raise InvalidEntry(*split_path(str(error))) from None
+
+
+def split_path(message: str) -> tuple[str, str]:
+    """A msgspec message as (path, reason): ``Expected `int` - at `$.adv_id``` → (``$.adv_id``, ``Expected `int```)."""
+    reason, _, path = message.rpartition(" - at ")
+    return (path.strip("`"), reason) if reason else ("$", message)
+
+
+def _json_type(value: object) -> str:
+    names = {type(None): "null", bool: "a boolean", str: "a string", list: "an array", int: "a number"}
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+class EntryMaker(Struct, frozen=True):
+    """Makes entries from drafts: fills in what is missing, and refuses what no log service should see.
+
+    service_name: the default. entry_bytes_max: the most UTF-8 bytes of all text of one entry.
+    now: gives the time of arrival as RFC 3339. new_id: gives a unique id.
+    """
+
+    service_name: str
+    entry_bytes_max: int
+    metadata_depth_max: int
+    now: Callable[[], str]
+    new_id: Callable[[], str]
+
+    def make(self, draft: EntryDraft) -> LogEntry:
+        """The entry of a draft. Raises InvalidEntry (EntryTooLarge when it is over the limit)."""
+        fields = draft.fields
+        entry = LogEntry(
+            id=fields.log_id or self.new_id(),
+            service_name=fields.service_name or self.service_name,
+            level=_level(fields.level),
+            message=fields.message,
+            timestamp=_checked_time(fields.timestamp) if fields.timestamp else self.now(),
+            metadata=self._metadata(draft),
+            trace_id=fields.trace_id or "",
+            span_id=fields.span_id or "",
+            timestamp_assigned=not fields.timestamp,
+        )
+        size_bytes = text_bytes(entry)
+        if size_bytes > self.entry_bytes_max:
+            raise EntryTooLarge(size_bytes, self.entry_bytes_max)
+        return entry
+
+    def _metadata(self, draft: EntryDraft) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        fields = draft.fields
+        # The metadata object comes first: a name given there wins over the same name at the top level.
+        if fields.metadata:
+            self._add(texts, fields.metadata, "$.metadata")
+        for name in BUSINESS_FIELDS:
+            value = getattr(fields, name)
+            if value is not None and name not in texts:
+                texts[name] = value if type(value) is str else str(value)
+        if draft.unknown:
+            self._add(texts, draft.unknown, "$")
+        return texts
+
+    def _add(self, texts: dict[str, str], values: Mapping[str, Any], path: str) -> None:
+        for name, value in values.items():
+            if value is not None and name not in texts:
+                texts[name] = value if type(value) is str else self._json_text(value, f"{path}.{name}")
+
+    def _json_text(self, value: object, path: str) -> str:
+        if isinstance(value, str):
+            return str(value)
+        if _depth(value, self.metadata_depth_max + 1) > self.metadata_depth_max:
+            raise InvalidEntry(path, f"nested deeper than {self.metadata_depth_max} levels")
+        try:
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        except (TypeError, ValueError) as error:
+            raise InvalidEntry(path, f"cannot be written as JSON: {error}") from None
+
+
+def _level(text: str | None) -> LogLevel:
+    if not text:
+        return LogLevel.INFO
+    try:
+        return LogLevel.parse(text)
+    except ValueError as error:
+        raise InvalidEntry("$.level", str(error)) from None
+
+
+def _checked_time(text: str) -> str:
+    try:
+        epoch_us(text)
+    except (ValueError, OverflowError) as error:
+        raise InvalidEntry("$.timestamp", f"{error}, got {text[:40]!r}") from None
+    return text
+
+
+def _depth(value: object, stop: int) -> int:
+    """Levels of nesting, counted no further than ``stop``."""
+    if stop == 0 or not isinstance(value, (dict, list, tuple)):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max((_depth(item, stop - 1) for item in inner), default=0)
+
+
+def text_bytes(entry: LogEntry) -> int:
+    """UTF-8 bytes of all text of an entry. Raises InvalidEntry for text that UTF-8 cannot carry."""
+    total = 0
+    for name in ("id", "service_name", "message", "timestamp", "trace_id", "span_id"):
+        total += _utf8_bytes(getattr(entry, name), name if name != "id" else "log_id")
+    for key, value in entry.metadata.items():
+        total += _utf8_bytes(key, "metadata") + _utf8_bytes(value, f"metadata.{key}")
+    return total
+
+
+def _utf8_bytes(text: str, name: str) -> int:
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        reason = f"character {error.start} is half of a surrogate pair, which is not text"
+        raise InvalidEntry(f"$.{name}".encode("utf-8", "replace").decode(), reason) from None

@@ -1,0 +1,93 @@
+"""The errors that stop a call or the program. What became of one entry is a value: see outcome.py.
+
+LogbridgeError
+├── InvalidEntry            this entry can never be written: which field, and why
+│   └── EntryTooLarge       it is larger than one entry may be
+├── InvalidRequest          the call as a whole makes no sense: which field, and why
+│   └── LimitExceeded       it asks for more than a setting allows: which setting, and its value
+├── ReaderError             a question about stored logs found no answer
+│   ├── QueryNotSupported   this log service cannot answer it
+│   ├── ReaderUnavailable   the log service was not reached, or did not answer in time
+│   └── QueryRefused        the log service refused the question
+├── StoreError              the store cannot be opened or used: which, and what to do
+└── InvalidSetting          a setting makes no sense: its name, its value, what is allowed
+"""
+
+
+class LogbridgeError(Exception):
+    """Base of all errors that logbridge raises on purpose."""
+
+
+class InvalidEntry(LogbridgeError):
+    """An entry that breaks a rule of the REST contract.
+
+    path: str, where in the entry, in JSON path form, for example ``$.metadata.user``.
+    reason: str, what is wrong and what is allowed.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class EntryTooLarge(InvalidEntry):
+    """An entry whose text is over the limit of one entry, in bytes of UTF-8."""
+
+    def __init__(self, size_bytes: int, bytes_max: int) -> None:
+        super().__init__("$", f"the entry has {size_bytes} bytes of text, at most {bytes_max} are allowed")
+
+
+class InvalidRequest(LogbridgeError):
+    """A request that does not fit its schema. ``path`` and ``reason`` as in InvalidEntry."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class LimitExceeded(InvalidRequest):
+    """A request over a limit that an operator can set.
+
+    setting: str, the variable that sets the limit, for example ``MAX_BATCH_SIZE``.
+    maximum: int, its value.
+    """
+
+    def __init__(self, path: str, setting: str, asked: int, maximum: int) -> None:
+        super().__init__(path, f"{asked} is more than {setting}={maximum} allows")
+        self.setting = setting
+        self.maximum = maximum
+
+
+class ReaderError(LogbridgeError):
+    """Reading stored logs failed; the message names the peer and the reason."""
+
+
+class QueryNotSupported(ReaderError):
+    """The log service behind the sink cannot answer this question."""
+
+
+class ReaderUnavailable(ReaderError):
+    """The log service was not reached, or did not answer before the deadline."""
+
+
+class QueryRefused(ReaderError):
+    """The log service answered that the question is wrong."""
+
+
+class StoreError(LogbridgeError):
+    """The store cannot be opened or used; the message says which one, why, and what to do."""
+
+
+class InvalidSetting(LogbridgeError):
+    """A setting with a value that makes no sense.
+
+    name: str, the variable or flag as the operator wrote it. value: str. allowed: str, what would do.
+    """
+
+    def __init__(self, name: str, value: str, allowed: str) -> None:
+        super().__init__(f"{name}={value}: {allowed}")
+        self.name = name
+        self.value = value
+        self.allowed = allowed

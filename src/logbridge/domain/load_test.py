@@ -1,0 +1,110 @@
+"""The concurrent test of the REST contract: realistic logs, each a write of its own, some at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from random import Random
+
+from msgspec import Struct
+
+from logbridge.domain.entry import EntryDraft, EntryFields, LogLevel
+from logbridge.domain.errors import InvalidRequest, LimitExceeded
+from logbridge.domain.outcome import Accepted, Outcome
+from logbridge.domain.policy import RequestLimits
+
+SAMPLES_MAX = 10
+_MONITOR_TYPES = ("impression", "click", "conversion", "view")
+
+
+class LoadTestPlan(Struct, frozen=True):
+    """count: writes in all. workers: writes at once."""
+
+    count: int
+    workers: int
+
+    def check(self, limits: RequestLimits) -> None:
+        """Raises InvalidRequest for less than one, LimitExceeded for more than the limits allow."""
+        checks = (
+            ("count", self.count, "MAX_CONCURRENT_REQUESTS", limits.test_writes_max),
+            ("max_workers", self.workers, "MAX_CONCURRENT_WORKERS", limits.test_workers_max),
+        )
+        for name, asked, setting, maximum in checks:
+            if asked < 1:
+                raise InvalidRequest(f"$.{name}", f"expected 1 or more, got {asked}")
+            if asked > maximum:
+                raise LimitExceeded(f"$.{name}", setting, asked, maximum)
+
+
+class LoadTestReport(Struct):
+    """What came of a test so far: counts, seconds, and the first few outcomes and failures."""
+
+    plan: LoadTestPlan
+    success_count: int = 0
+    duration_s: float = 0.0
+    samples: list[Outcome] = []
+    failures: list[Outcome] = []
+    done_count: int = 0
+
+    @property
+    def failed_count(self) -> int:
+        return self.done_count - self.success_count
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome, and keep it if there are few yet."""
+        self.done_count += 1
+        if len(self.samples) < SAMPLES_MAX:
+            self.samples.append(outcome)
+        if isinstance(outcome, Accepted):
+            self.success_count += 1
+        elif len(self.failures) < SAMPLES_MAX:
+            self.failures.append(outcome)
+
+
+async def run_load_test(
+    plan: LoadTestPlan,
+    write: Callable[[EntryDraft], Awaitable[Outcome]],
+    drafts: Iterator[EntryDraft],
+    monotonic: Callable[[], float],
+    on_progress: Callable[[LoadTestReport], None] = lambda _: None,
+) -> LoadTestReport:
+    """Write ``plan.count`` drafts, at most ``plan.workers`` at a time, and report what came of each.
+
+    Cancelling it stops every worker; writes in flight are then unknown.
+    """
+    report = LoadTestReport(plan)
+    started_s = monotonic()
+    numbered = iter(range(plan.count))
+
+    async def worker() -> None:
+        for _ in numbered:
+            report.add(await write(next(drafts)))
+            report.duration_s = monotonic() - started_s
+            on_progress(report)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(plan.workers, plan.count)):
+            group.create_task(worker())
+    return report
+
+
+def sample_drafts(
+    service_name: str, now: Callable[[], str], random: Random, client_type: str
+) -> Iterator[EntryDraft]:
+    """Generated logs of the contract's shape, without end: ``<service>-concurrent-test``, traces 000000 and on."""
+    levels = list(LogLevel.__members__)
+    number = 0
+    while True:
+        fields = EntryFields(
+            message=f"concurrent test log {number}: {random.choice(_MONITOR_TYPES)} handled",
+            service_name=f"{service_name}-concurrent-test",
+            level=random.choice(levels),
+            trace_id=f"{service_name}-trace-{number:06}",
+            span_id=f"{service_name}-span-{number:06}",
+            adv_id=random.randint(1_000_000, 9_999_999),
+            aweme_id=random.randint(100_000_000, 999_999_999),
+            plan_id=random.randint(10_000, 99_999),
+            monitor_type=random.choice(_MONITOR_TYPES),
+            co_id=random.randint(1_000, 9_999),
+            timestamp=now(),
+        )
+        yield EntryDraft(fields, {"client_type": client_type})
+        number += 1

@@ -1,0 +1,65 @@
+"""Limits and policies: checked when they are made, so that a wrong one stops the start; they decide, never wait."""
+
+from msgspec import Struct
+
+
+def _at_least(minimum: float, **values: float) -> None:
+    for name, value in values.items():
+        if value < minimum:
+            raise ValueError(f"{name} is {value}, at least {minimum} is needed")
+
+
+class BatchPolicy(Struct, frozen=True):
+    """What one message to a log service may hold.
+
+    message_bytes_max: bytes of one gRPC message (grpc servers take 4 MiB unless told otherwise).
+    singles_in_flight_max: RPCs at once to a peer that takes no batches.
+    """
+
+    message_bytes_max: int = 4 * 1024 * 1024
+    singles_in_flight_max: int = 50
+
+    def __post_init__(self) -> None:
+        _at_least(1024, message_bytes_max=self.message_bytes_max)
+        _at_least(1, singles_in_flight_max=self.singles_in_flight_max)
+
+
+class RequestLimits(Struct, frozen=True):
+    """What one request may ask for.
+
+    batch_entries_max: entries of a batch (MAX_BATCH_SIZE). test_writes_max and test_workers_max: count and
+    max_workers of a concurrent test (MAX_CONCURRENT_REQUESTS, MAX_CONCURRENT_WORKERS).
+    """
+
+    batch_entries_max: int = 1000
+    test_writes_max: int = 10_000
+    test_workers_max: int = 50
+
+    def __post_init__(self) -> None:
+        _at_least(
+            1,
+            batch_entries_max=self.batch_entries_max,
+            test_writes_max=self.test_writes_max,
+            test_workers_max=self.test_workers_max,
+        )
+
+
+class AdmissionPolicy(Struct, frozen=True):
+    """How much may be in flight at once: entries (MAX_CONCURRENT_REQUESTS), and the wait advised beyond it."""
+
+    entries_max: int = 10_000
+    retry_after_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least(1, entries_max=self.entries_max)
+        _at_least(0, retry_after_s=self.retry_after_s)
+
+
+class DeadlinePolicy(Struct, frozen=True):
+    """How long things may take, in seconds: a whole write or query, and one attempt of it."""
+
+    request_s: float = 10.0
+    attempt_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        _at_least(0.001, request_s=self.request_s, attempt_s=self.attempt_s)

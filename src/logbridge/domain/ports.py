@@ -1,0 +1,70 @@
+"""The two ports: LogSink takes entries, LogReader gives them back. Adapters and links implement them."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.outcome import Outcome
+from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
+
+
+class Deadline(Struct, frozen=True):
+    """A point in time, in seconds of the monotonic clock, after which nobody waits for the answer."""
+
+    at_s: float
+
+    def remaining_s(self, now_s: float) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self.at_s - now_s)
+
+
+class SinkHealth(Struct, frozen=True):
+    """Whether entries can be written now, and a line for people: which peer, and what is wrong."""
+
+    reachable: bool
+    detail: str = ""
+
+
+class LogSink(Protocol):
+    """Where entries go.
+
+    Promised: one outcome for every entry, in order; never an exception for what a peer or a network does;
+    an answer soon after the deadline at the latest. Cancelling the caller leaves the outcome unknown.
+    Not promised: that an accepted entry can be read back at once (a peer may only have queued it), that
+    entries of two concurrent writes keep an order, that a sink may be used after aclose.
+    """
+
+    async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+        """Write entries; one write is a batch of one. An empty sequence writes and answers nothing."""
+        ...
+
+    async def check(self) -> SinkHealth:
+        """Ask whether entries could be written now. Never writes one, never raises."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what was begun, then let go of connections and files. A second call does nothing."""
+        ...
+
+
+class LogReader(Protocol):
+    """Where stored logs are read. A sink that only writes does not have it."""
+
+    async def query(self, query: LogQuery, *, deadline: Deadline) -> LogPage:
+        """One page, newest first, in a stable order (time, then the order of storing).
+
+        Raises QueryNotSupported, QueryRefused or ReaderUnavailable.
+        """
+        ...
+
+    def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
+        """New logs as they are stored, in that order, without end.
+
+        after: a sequence to go on from; None starts with what is stored from now on. The first item comes at
+        once and has no entry: its sequence is where the following starts. Not promised: that it survives a
+        lost connection; then it raises ReaderUnavailable, and a new follow goes on after the last sequence.
+        Raises QueryNotSupported where the log service has no such method.
+        """
+        ...

@@ -1,0 +1,89 @@
+"""Questions about stored logs, and their answers."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from logbridge.domain.entry import LogEntry, LogLevel
+from logbridge.domain.errors import InvalidRequest
+from logbridge.domain.timestamp import epoch_us
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1000
+OFFSET_MAX = 2**31 - 1  # int32 on the wire
+# A page ends early rather than grow past this: 1,000 entries of 256 KiB would be 256 MiB.
+PAGE_BYTES_MAX = 3 * 1024 * 1024
+
+
+class LogFilter(Struct, frozen=True, kw_only=True):
+    """Which logs: all that are given must hold, an empty one holds for every log.
+
+    start_time and end_time: RFC 3339, both included. text: found in the message, letter case ignored.
+    Raises InvalidRequest for a time that is none.
+    """
+
+    service_name: str = ""
+    level: LogLevel | None = None
+    start_time: str = ""
+    end_time: str = ""
+    trace_id: str = ""
+    metadata: dict[str, str] = {}
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("start_time", "end_time"):
+            value = getattr(self, name)
+            try:
+                _ = value and epoch_us(value)
+            except (ValueError, OverflowError) as error:
+                raise InvalidRequest(f"$.{name}", f"{error}, got {value[:40]!r}") from None
+
+    def matches(self, entry: LogEntry) -> bool:
+        """Whether an entry is one of those asked for."""
+        return (
+            self.service_name in ("", entry.service_name)
+            and self.level in (None, entry.level)
+            and self.trace_id in ("", entry.trace_id)
+            and self.metadata.items() <= entry.metadata.items()
+            and self.text.casefold() in entry.message.casefold()
+            and self._in_time(entry.timestamp)
+        )
+
+    def _in_time(self, timestamp: str) -> bool:
+        if not self.start_time and not self.end_time:
+            return True
+        moment = epoch_us(timestamp)
+        after_start = not self.start_time or moment >= epoch_us(self.start_time)
+        return after_start and (not self.end_time or moment <= epoch_us(self.end_time))
+
+
+class LogQuery(LogFilter, frozen=True, kw_only=True):
+    """One page of the logs of a filter, newest first. limit: 1 to 1,000 entries. offset: entries to pass over."""
+
+    limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
+    offset: Annotated[int, Meta(ge=0, le=OFFSET_MAX)] = 0
+
+    def __post_init__(self) -> None:
+        super(LogQuery, self).__post_init__()  # noqa: UP008 (a Struct class is made twice, zero-argument super breaks)
+        if not 1 <= self.limit <= LIMIT_MAX:
+            raise InvalidRequest("$.limit", f"expected 1 to {LIMIT_MAX}, got {self.limit}")
+        if not 0 <= self.offset <= OFFSET_MAX:
+            raise InvalidRequest("$.offset", f"expected 0 to {OFFSET_MAX}, got {self.offset}")
+
+
+class LogPage(Struct, frozen=True):
+    """Entries, newest first, and how many match in all.
+
+    A page may hold fewer than the limit before the end (it stops at 3 MiB of text): the next one starts at
+    offset + len(entries), until that reaches total_count.
+    """
+
+    entries: list[LogEntry]
+    total_count: int
+
+
+class Followed(Struct, frozen=True):
+    """A stored entry and its place in the store; without an entry, the place where a follow starts."""
+
+    sequence: int
+    entry: LogEntry | None = None

@@ -1,0 +1,101 @@
+"""The use cases: write, write a batch, query, follow, health. The concurrent test is in load_test.py."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from logbridge.domain.entry import EntryDraft, EntryMaker, LogEntry
+from logbridge.domain.errors import (
+    EntryTooLarge,
+    InvalidEntry,
+    InvalidRequest,
+    LimitExceeded,
+    QueryNotSupported,
+)
+from logbridge.domain.outcome import Cause, Outcome, Refused
+from logbridge.domain.policy import DeadlinePolicy, RequestLimits
+from logbridge.domain.ports import Deadline, LogReader, LogSink, SinkHealth
+from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
+
+
+class LogBridge:
+    """What programs ask of logbridge, whichever way they come in.
+
+    sink: where entries go. reader: where they are read, None behind a sink that only writes.
+    monotonic: seconds of a clock that only goes forward, the one that deadlines count in.
+    """
+
+    def __init__(
+        self,
+        sink: LogSink,
+        reader: LogReader | None,
+        *,
+        maker: EntryMaker,
+        limits: RequestLimits,
+        deadlines: DeadlinePolicy,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.limits = limits
+        self._sink = sink
+        self._reader = reader
+        self._maker = maker
+        self._deadlines = deadlines
+        self._monotonic = monotonic
+
+    async def write(self, draft: EntryDraft) -> Outcome:
+        """Write one log. What is wrong with it is an outcome too (Refused, with the field and the reason)."""
+        entry = self._entry(draft)
+        if isinstance(entry, Refused):
+            return entry
+        outcomes = await self._sink.write((entry,), deadline=self._deadline())
+        return outcomes[0]
+
+    async def write_batch(self, drafts: Sequence[EntryDraft | InvalidEntry]) -> list[Outcome]:
+        """Write a batch: one outcome for every draft, in order; a bad one does not sink the others.
+
+        drafts: an InvalidEntry stands for an entry that could not even be read.
+        Raises InvalidRequest for an empty batch and LimitExceeded for one over MAX_BATCH_SIZE.
+        """
+        self.check_batch_size(len(drafts))
+        made = [draft if isinstance(draft, InvalidEntry) else self._entry(draft) for draft in drafts]
+        entries = [entry for entry in made if isinstance(entry, LogEntry)]
+        written = iter(await self._sink.write(entries, deadline=self._deadline()) if entries else ())
+        return [next(written) if isinstance(entry, LogEntry) else _refused(entry) for entry in made]
+
+    def check_batch_size(self, count: int) -> None:
+        """Raises InvalidRequest for an empty batch and LimitExceeded for one over MAX_BATCH_SIZE."""
+        if count == 0:
+            raise InvalidRequest("$.log_entries", "expected 1 entry or more, got none")
+        if count > self.limits.batch_entries_max:
+            raise LimitExceeded("$.log_entries", "MAX_BATCH_SIZE", count, self.limits.batch_entries_max)
+
+    async def query(self, query: LogQuery) -> LogPage:
+        """One page of stored logs. Raises QueryNotSupported, QueryRefused or ReaderUnavailable."""
+        return await self._readable().query(query, deadline=self._deadline())
+
+    def follow(self, which: LogFilter, after: int | None = None) -> AsyncGenerator[Followed, None]:
+        """New logs as they are stored; see LogReader.follow. Raises QueryNotSupported."""
+        return self._readable().follow(which, after=after)
+
+    async def health(self) -> SinkHealth:
+        """Whether the log service would take entries now. Writes nothing."""
+        return await self._sink.check()
+
+    def _readable(self) -> LogReader:
+        if self._reader is None:
+            raise QueryNotSupported("this sink only writes: it cannot be asked for stored logs")
+        return self._reader
+
+    def _entry(self, draft: EntryDraft) -> LogEntry | Refused:
+        try:
+            return self._maker.make(draft)
+        except InvalidEntry as error:
+            return _refused(error, draft.fields.log_id or "")
+
+    def _deadline(self) -> Deadline:
+        return Deadline(self._monotonic() + self._deadlines.request_s)
+
+
+def _refused(entry: InvalidEntry | Refused, log_id: str = "") -> Refused:
+    if isinstance(entry, Refused):
+        return entry
+    cause = Cause.TOO_LARGE if isinstance(entry, EntryTooLarge) else Cause.INVALID
+    return Refused(log_id, str(entry), cause)

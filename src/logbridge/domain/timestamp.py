@@ -1,0 +1,49 @@
+"""RFC 3339 times: read, checked and ordered, without losing what the caller wrote."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DIGITS_MAX = 40
+
+
+def epoch_us(text: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 date-time; finer digits are cut off.
+
+    A leap second (``:60``, RFC 3339 section 5.6) counts as the first second of the next minute.
+    Raises ValueError with the reason if the text is not an RFC 3339 date-time with an offset.
+    """
+    match = _RFC3339.fullmatch(text) if len(text) <= _DIGITS_MAX else None
+    if match is None:
+        raise ValueError("expected an RFC 3339 time with an offset, such as 2024-08-30T10:30:45.123Z")
+    year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
+    fraction, utc, sign, offset_hours, offset_minutes = match.group(7, 8, 9, 10, 11)
+    leap = second == 60
+    moment = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=UTC)
+    micros = int((fraction or "0")[:6].ljust(6, "0"))
+    since = moment - _EPOCH + timedelta(seconds=leap, microseconds=micros)
+    if not utc:
+        since -= _offset(sign, int(offset_hours), int(offset_minutes))
+    return since // timedelta(microseconds=1)
+
+
+def _offset(sign: str, hours: int, minutes: int) -> timedelta:
+    if hours > 23 or minutes > 59:
+        raise ValueError(f"an offset of {sign}{hours:02}:{minutes:02} does not exist")
+    offset = timedelta(hours=hours, minutes=minutes)
+    return -offset if sign == "-" else offset
+
+
+def rfc3339(moment: datetime) -> str:
+    """An aware datetime as RFC 3339 with microseconds; a naive one is taken as local time."""
+    aware = moment if moment.tzinfo else moment.astimezone()
+    return aware.astimezone(_whole_minutes(aware)).isoformat(timespec="microseconds")
+
+
+def _whole_minutes(moment: datetime) -> timezone:
+    # RFC 3339 knows offsets in whole minutes only; old local times have seconds in theirs.
+    offset = moment.utcoffset() or timedelta()
+    return timezone(timedelta(minutes=round(offset.total_seconds() / 60)))

@@ -1,0 +1,42 @@
+"""The answers of the contract, the same over HTTP and in Python: made from outcomes, in one place."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from logbridge.domain.outcome import Accepted, Outcome
+
+
+class WriteResult(Struct, frozen=True):
+    """What became of one log."""
+
+    success: Annotated[bool, Meta(description="True: the log service acknowledged it.")]
+    log_id: Annotated[
+        str, Meta(description="The id it is stored under; of a failed write, the id to send it again with.")
+    ]
+    error_message: Annotated[str, Meta(description="Why it failed; empty on success.")]
+
+
+class BatchResult(Struct, frozen=True):
+    """What became of each log of a batch, in the order of the request."""
+
+    total_count: int
+    success_count: int
+    error_count: int
+    errors: Annotated[list[str], Meta(description='"Entry 5: why", counted from 0.')]
+    results: list[WriteResult]
+
+
+def write_result(outcome: Outcome) -> WriteResult:
+    """The contract's answer for one outcome."""
+    if isinstance(outcome, Accepted):
+        return WriteResult(True, outcome.log_id, "")
+    return WriteResult(False, outcome.log_id, outcome.reason)
+
+
+def batch_result(outcomes: Sequence[Outcome]) -> BatchResult:
+    """The contract's answer for the outcomes of a batch."""
+    results = [write_result(outcome) for outcome in outcomes]
+    errors = [f"Entry {index}: {r.error_message}" for index, r in enumerate(results) if not r.success]
+    return BatchResult(len(results), len(results) - len(errors), len(errors), errors, results)
