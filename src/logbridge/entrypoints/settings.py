@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from dotenv import dotenv_values
@@ -216,22 +216,38 @@ def _convert(field: str, given: _Given) -> Any:
         raw = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(raw.lower(), raw)
     try:
         value = msgspec.convert(raw, _HINTS[field], strict=False)
-    except msgspec.ValidationError as error:
-        raise InvalidSetting(given.name, given.text, _allowed(field, str(error))) from None
+    except msgspec.ValidationError:
+        raise InvalidSetting(given.name, given.text, _allowed(_HINTS[field])) from None
     return _checked_url(field, given, value)
 
 
-def _allowed(field: str, message: str) -> str:
-    if field == "log_level":
-        return "allowed are DEBUG, INFO, WARNING, ERROR and CRITICAL"
-    if field == "open":
-        return "allowed are read and test, by comma"
-    return message[0].lower() + message[1:].replace("`", "").split(" - at ")[0]
+def _allowed(hint: Any) -> str:
+    match msgspec.inspect.type_info(hint):
+        case msgspec.inspect.Metadata(type=kind):
+            return _allowed_of(kind)
+        case kind:
+            return _allowed_of(kind)
+
+
+def _allowed_of(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.BoolType():
+            return "allowed are true and false"
+        case msgspec.inspect.IntType(ge=low, le=high):
+            return f"expected a whole number from {low} to {high}"
+        case msgspec.inspect.FloatType(le=high):
+            return f"expected a number above 0, at most {high}"
+        case msgspec.inspect.LiteralType(values=values):
+            return f"allowed are {', '.join(str(value) for value in values)}"
+        case msgspec.inspect.FrozenSetType(item_type=item):
+            return f"{_allowed_of(item)}, by comma"
+        case _:
+            return "expected a path of letters and digits that begins with /, such as /docs"
 
 
 def _checked_url(field: str, given: _Given, value: Any) -> Any:
     checks = {"sink": check_sink_url, "store": check_store_url, "url": check_bridge_url}
-    if field in checks:
+    if field in checks and value:
         try:
             checks[field](value)
         except ValueError as error:
@@ -244,9 +260,16 @@ def check_sink_url(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     if parts.scheme == "memory" and not parts.path and not parts.netloc:
         return "memory", ""
-    if parts.scheme != "grpc" or not parts.hostname or parts.port is None or parts.path.strip("/"):
+    if parts.scheme != "grpc" or not parts.hostname or not _has_port(parts) or parts.path.strip("/"):
         raise ValueError("allowed are grpc://host:port and memory://")
     return "grpc", parts.netloc
+
+
+def _has_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is not None
+    except ValueError:  # above 65535, or no number
+        return False
 
 
 def check_store_url(url: str) -> tuple[str, str]:
@@ -286,7 +309,7 @@ def load(
 
 def _check_together(settings: Settings) -> None:
     room = settings.grpc_message_bytes_max - 65_536
-    if settings.entry_bytes_max > settings.grpc_message_bytes_max // 2 and settings.entry_bytes_max > room:
+    if settings.entry_bytes_max > room:
         raise InvalidSetting(
             "LOGBRIDGE_ENTRY_BYTES_MAX",
             str(settings.entry_bytes_max),

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+
+from logbridge.domain.errors import InvalidSetting
+from logbridge.entrypoints.settings import SETTINGS, Settings, explain, load, unknown_variables
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    """With nothing set, the contract's defaults hold."""
+    settings = load(environ={}, env_file=None)
+    assert settings == Settings()
+    assert (settings.host, settings.port, settings.max_batch_size) == ("0.0.0.0", 8001, 1000)
+    assert settings.sink_url == "grpc://localhost:50051"
+    assert settings.bridge_url == "http://127.0.0.1:8001"
+
+
+def test_order_of_sources(tmp_path: Path) -> None:
+    """Flags win over variables, variables over the file, the file over the default; explain() says which."""
+    file = tmp_path / ".env"
+    file.write_text("PORT=1\nHOST=file\nLOGBRIDGE_APP_NAME=${HOST}\n")
+    args = ({"port": "3"}, {"PORT": "2", "HOST": "env", "LOG_LEVEL": ""}, file)
+    settings = load(*args)
+    assert (settings.port, settings.host, settings.app_name, settings.log_level) == (
+        3,
+        "env",
+        "${HOST}",
+        "INFO",
+    )
+    origins = {row.variable: row.origin for row in explain(*args)}
+    assert (origins["PORT"], origins["HOST"]) == ("flag", "environment")
+    assert (origins["LOGBRIDGE_APP_NAME"], origins["DEBUG"]) == (str(file), "default")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("PORT", "80x", "whole number from 0 to 65535"),
+        ("PORT", "70000", "whole number from 0 to 65535"),
+        ("DEBUG", "maybe", "true and false"),
+        ("LOG_LEVEL", "loud", "WARNING"),
+        ("MAX_BATCH_SIZE", "0", "whole number from 1"),
+        ("LOGBRIDGE_OPEN", "read,all", "read, test"),
+        ("LOGBRIDGE_SINK", "http://x", "grpc://host:port"),
+        ("LOGBRIDGE_SINK", "grpc://x", "grpc://host:port"),
+        ("LOGBRIDGE_SINK", "grpc://x:99999", "grpc://host:port"),
+        ("LOGBRIDGE_STORE", "sqlite://x", "sqlite:///file"),
+        ("LOGBRIDGE_URL", "localhost:8001", "http://host:port"),
+        ("LOGBRIDGE_DOCS_PATH", "docs", "begins with /"),
+        ("LOGBRIDGE_DOCS_PATH", "/redoc", "path of its own"),
+        ("LOGBRIDGE_REQUEST_TIMEOUT_S", "0", "above 0"),
+        ("LOGBRIDGE_ENTRY_BYTES_MAX", "4000000", "whole number|fit a message"),
+    ],
+)
+def test_a_wrong_value_names_itself(name: str, value: str, allowed: str) -> None:
+    """A wrong value is refused in one line with its name, the value and what is allowed."""
+    environ = {name: value, "LOGBRIDGE_GRPC_MESSAGE_BYTES_MAX": "1000000"}
+    with pytest.raises(InvalidSetting, match=allowed) as caught:
+        load(environ=environ, env_file=None)
+    assert str(caught.value).startswith(f"{name}={value}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_flag_is_named_as_a_flag() -> None:
+    """An operator is told of the flag that they wrote, not of a variable that they did not."""
+    with pytest.raises(InvalidSetting, match=r"^--max-batch-size=x: "):
+        load({"max_batch_size": "x"}, {}, None)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("yes", True), ("Off", False), ("false", False)])
+def test_booleans(text: str, value: bool) -> None:
+    """The usual spellings of yes and no are read."""
+    assert load(environ={"DEBUG": text}, env_file=None).debug is value
+
+
+def test_names_and_lists() -> None:
+    """Levels have their other names and any letter case; lists are by comma; IPv6 hosts make valid URLs."""
+    environ = {"LOG_LEVEL": "warn", "LOGBRIDGE_OPEN": " read, test", "GRPC_SERVER_HOST": "::1"}
+    settings = load(environ=environ, env_file=None)
+    assert (settings.log_level, settings.open) == ("WARNING", {"read", "test"})
+    assert settings.sink_url == "grpc://[::1]:50051"
+    assert (
+        load(environ={"LOGBRIDGE_SINK": "memory://", "LOGBRIDGE_STORE": "memory://"}).sink_url == "memory://"
+    )
+
+
+def test_an_unreadable_file_stops_the_start(tmp_path: Path) -> None:
+    """A file that is no text is named, instead of being passed over."""
+    file = tmp_path / ".env"
+    file.write_bytes(b"PORT=\xff\xfe")
+    with pytest.raises(InvalidSetting, match="cannot be read"):
+        load(environ={}, env_file=file)
+
+
+def test_every_setting_is_described() -> None:
+    """Each field has a variable, a flag, a default and a description."""
+    assert {setting.field for setting in SETTINGS} == set(Settings.__struct_fields__)
+    assert all(setting.description and setting.flag.startswith("--") for setting in SETTINGS)
+
+
+def test_slips_of_the_pen_are_found() -> None:
+    """Names with our prefix that no setting has are reported."""
+    environ = {"LOGBRIDGE_SNK": "x", "LOGBRIDGE_SINK": "memory://", "PATH": "x"}
+    assert unknown_variables(environ, None) == ["LOGBRIDGE_SNK"]
