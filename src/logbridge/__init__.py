@@ -1,1 +1,50 @@
+"""logbridge: programs send logs, a gRPC log service keeps them. The public names; the rest is private."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from logbridge.adapters.memory import MemorySink, accept, fail, hang, lose, refuse
+    from logbridge.domain.entry import LogEntry, LogLevel
+    from logbridge.domain.errors import InvalidSetting, LogbridgeError
+    from logbridge.entrypoints.client import AsyncLogServiceClient, batch_write_logs, use_sink, write_log
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "AsyncLogServiceClient",
+    "InvalidSetting",
+    "LogEntry",
+    "LogLevel",
+    "LogbridgeError",
+    "MemorySink",
+    "accept",
+    "batch_write_logs",
+    "fail",
+    "hang",
+    "lose",
+    "refuse",
+    "use_sink",
+    "write_log",
+]
+
+# Imported with their first use: `import logbridge` alone loads neither gRPC nor anything else.
+_HOMES = {
+    "logbridge.adapters.memory": ("MemorySink", "accept", "fail", "hang", "lose", "refuse"),
+    "logbridge.domain.entry": ("LogEntry", "LogLevel"),
+    "logbridge.domain.errors": ("InvalidSetting", "LogbridgeError"),
+    "logbridge.entrypoints.client": ("AsyncLogServiceClient", "batch_write_logs", "use_sink", "write_log"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

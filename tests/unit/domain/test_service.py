@@ -1,8 +1,8 @@
 import time
 
 import pytest
-from logbridge.adapters.memory import MemorySink, accept, fail, lose, refuse
 
+from logbridge.adapters.memory import MemorySink, accept, fail, lose, refuse
 from logbridge.domain.entry import EntryMaker, classify
 from logbridge.domain.errors import InvalidEntry, InvalidRequest, LimitExceeded, QueryNotSupported
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown

@@ -1,9 +1,8 @@
 import asyncio
 
-from logbridge.adapters.memory import MemorySink, hang
-
 from logbridge.adapters.delivery.admission import Admission
 from logbridge.adapters.delivery.timeout import Timeout
+from logbridge.adapters.memory import MemorySink, hang
 from logbridge.domain.outcome import Accepted, Cause, Failed, Unknown
 from logbridge.domain.policy import AdmissionPolicy
 from logbridge.domain.ports import Deadline

@@ -1,0 +1,98 @@
+"""One peer: the channel to it, and calls that answer with bytes or with what went wrong."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import grpc
+from grpc.aio import AioRpcError, Channel, UnaryStreamCall, UnaryStreamMultiCallable, UnaryUnaryMultiCallable
+from msgspec import Struct
+
+from logbridge.adapters.grpc.mapping import SERVICE, VERSION_KEY
+from logbridge.adapters.grpc.status import Fate, RpcFailure, failure_of
+from logbridge.domain.ports import Deadline
+
+_OPTIONS = (
+    # Go peers end a connection that pings more often than every 5 minutes.
+    ("grpc.keepalive_time_ms", 360_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    # In grpc this is also how long one attempt to connect may take.
+    ("grpc.min_reconnect_backoff_ms", 3_000),
+    ("grpc.max_reconnect_backoff_ms", 3_000),
+    ("grpc.dns_min_time_between_resolutions_ms", 3_000),
+    ("grpc.max_receive_message_length", 32 * 1024 * 1024),
+    # Two sinks to one address are two connections: neither waits for the other's backoff.
+    ("grpc.use_local_subchannel_pool", 1),
+    # A log service is a neighbour: http_proxy is meant for the world outside.
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class Answer(Struct, frozen=True):
+    """An answer as bytes. ours: the peer named itself as a log service of logbridge."""
+
+    body: bytes
+    ours: bool
+
+
+class Connection:
+    """A peer at ``address`` (host:port). Its channel is made in the running loop, by the first call."""
+
+    def __init__(self, address: str, monotonic: Callable[[], float]) -> None:
+        self.address = address
+        self.monotonic = monotonic
+        self.closing = False
+        self._channel: Channel | None = None
+        self._in_use = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep aclose waiting."""
+        self._in_use += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._in_use -= 1
+            if not self._in_use:
+                self._idle.set()
+
+    def connected(self) -> bool:
+        """Whether the connection stands; False means that the next call may meet another peer."""
+        return self._opened().get_state() is grpc.ChannelConnectivity.READY
+
+    async def call(
+        self, method: str, request: bytes, deadline: Deadline, service: str = SERVICE
+    ) -> Answer | RpcFailure:
+        """Call a unary method; what a peer or a network does is never an exception."""
+        remaining_s = deadline.remaining_s(self.monotonic())
+        if not remaining_s:
+            return RpcFailure(Fate.EXPIRED, f"{self.address}: the deadline had passed before it was sent")
+        rpc: UnaryUnaryMultiCallable[bytes, bytes] = self._opened().unary_unary(f"/{service}/{method}")
+        call = rpc(request, timeout=remaining_s, wait_for_ready=False)
+        try:
+            body = await call
+            ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())
+            return Answer(body, ours)
+        except AioRpcError as error:
+            return failure_of(self.address, error)
+
+    def stream(self, method: str, request: bytes) -> UnaryStreamCall[bytes, bytes]:
+        """Begin a call that answers with a stream; it has no deadline."""
+        rpc: UnaryStreamMultiCallable[bytes, bytes] = self._opened().unary_stream(f"/{SERVICE}/{method}")
+        return rpc(request, wait_for_ready=False)
+
+    def _opened(self) -> Channel:
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self.address, options=_OPTIONS)
+        return self._channel
+
+    async def aclose(self) -> None:
+        """Let what is in use end, then close the channel; streams end with it."""
+        self.closing = True
+        await self._idle.wait()
+        if self._channel is not None:
+            await self._channel.close()

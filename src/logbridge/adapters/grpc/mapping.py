@@ -1,0 +1,157 @@
+"""Entries, questions and answers of the domain ↔ messages of the wire (proto/logservice.proto)."""
+
+from collections.abc import Sequence
+
+from logbridge.adapters.grpc import logservice_pb2 as pb
+from logbridge.domain.entry import LogEntry, LogLevel
+from logbridge.domain.errors import InvalidRequest
+from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
+from logbridge.domain.query import LIMIT_DEFAULT, LIMIT_MAX, LogFilter, LogQuery
+
+SERVICE = "logservice.LogService"
+# A log service of ours names itself with this key in its initial metadata; field peers never do.
+VERSION_KEY = "logbridge-version"
+_LEVELS = frozenset(level.value for level in LogLevel)
+
+
+def level_of(number: int) -> LogLevel:
+    """The level of a number on the wire. Raises ValueError that lists the numbers."""
+    if number in _LEVELS:
+        return LogLevel(number)
+    known = ", ".join(f"{level.value} {level.name}" for level in LogLevel)
+    raise ValueError(f"expected one of {known}, got {number}")
+
+
+def to_message(entry: LogEntry) -> pb.LogEntry:
+    """The message of an entry."""
+    return pb.LogEntry(
+        id=entry.id,
+        service_name=entry.service_name,
+        level=pb.LogLevel.Name(entry.level),
+        message=entry.message,
+        timestamp=entry.timestamp,
+        metadata=entry.metadata,
+        trace_id=entry.trace_id,
+        span_id=entry.span_id,
+        timestamp_assigned=entry.timestamp_assigned,
+    )
+
+
+def from_message(message: pb.LogEntry) -> LogEntry:
+    """The entry of a message, unchecked; a level above FATAL is read as FATAL, one below DEBUG as DEBUG."""
+    return LogEntry(
+        id=message.id,
+        service_name=message.service_name,
+        level=LogLevel(min(max(message.level, LogLevel.DEBUG), LogLevel.FATAL)),
+        message=message.message,
+        timestamp=message.timestamp,
+        metadata=dict(message.metadata),
+        trace_id=message.trace_id,
+        span_id=message.span_id,
+        timestamp_assigned=message.timestamp_assigned,
+    )
+
+
+def to_request(which: LogFilter) -> pb.QueryLogRequest:
+    """The message of a filter; of a LogQuery with its page."""
+    request = pb.QueryLogRequest(
+        service_name=which.service_name,
+        start_time=which.start_time,
+        end_time=which.end_time,
+        metadata_filters=which.metadata,
+        trace_id=which.trace_id,
+        q=which.text,
+    )
+    if which.level is not None:
+        request.level = pb.LogLevel.Name(which.level)  # type: ignore[assignment]  # the stub knows numbers only
+    if isinstance(which, LogQuery):
+        request.limit = which.limit
+        request.offset = which.offset
+    return request
+
+
+def from_request(request: pb.QueryLogRequest) -> LogQuery:
+    """The question of a message: limit 0 means 100, more than 1,000 is read as 1,000.
+
+    Raises InvalidRequest for a time that is none, a negative limit or offset, an unknown level.
+    """
+    try:
+        level = level_of(request.level)
+    except ValueError as error:
+        raise InvalidRequest("$.level", str(error)) from None
+    return LogQuery(
+        service_name=request.service_name,
+        level=level if request.HasField("level") else None,
+        start_time=request.start_time,
+        end_time=request.end_time,
+        trace_id=request.trace_id,
+        metadata=dict(request.metadata_filters),
+        text=request.q,
+        limit=min(request.limit or LIMIT_DEFAULT, LIMIT_MAX),
+        offset=request.offset,
+    )
+
+
+_REFUSED_VERDICTS = {
+    pb.EntryResult.INVALID: Cause.PEER_REFUSED,
+    pb.EntryResult.CONFLICT: Cause.CONFLICT,
+    pb.EntryResult.TOO_LARGE: Cause.TOO_LARGE,
+}
+_VERDICTS = {Cause.CONFLICT: pb.EntryResult.CONFLICT, Cause.TOO_LARGE: pb.EntryResult.TOO_LARGE}
+
+
+def to_result(outcome: Outcome) -> pb.EntryResult:
+    """The message of an outcome; an unknown one has no verdict."""
+    if isinstance(outcome, Accepted):
+        return pb.EntryResult(verdict=pb.EntryResult.STORED, log_id=outcome.log_id)
+    verdict = pb.EntryResult.UNSPECIFIED
+    if isinstance(outcome, Refused):
+        verdict = _VERDICTS.get(outcome.cause, pb.EntryResult.INVALID)
+    elif isinstance(outcome, Failed):
+        verdict = pb.EntryResult.FAILED
+    return pb.EntryResult(verdict=verdict, log_id=outcome.log_id, error_message=outcome.reason)
+
+
+def from_result(result: pb.EntryResult, log_id: str, address: str) -> Outcome:
+    """The outcome of a message for the entry that was sent under ``log_id`` to ``address``."""
+    reason = f"{address}: {result.error_message or 'no reason given'}"
+    if result.verdict == pb.EntryResult.STORED:
+        return Accepted(result.log_id or log_id)
+    if result.verdict in _REFUSED_VERDICTS:
+        return Refused(log_id, reason, _REFUSED_VERDICTS[result.verdict])
+    if result.verdict == pb.EntryResult.FAILED:
+        return Failed(log_id, reason, Cause.OVERLOADED)
+    return Unknown(log_id, reason)
+
+
+def batch_outcomes(
+    sent: Sequence[str], answer: pb.BatchWriteLogResponse, address: str
+) -> list[Outcome] | None:
+    """What became of the entries sent under these ids, None if the answer does not say which got in."""
+    if answer.results:
+        if len(answer.results) != len(sent):
+            return None
+        results = zip(answer.results, sent, strict=True)
+        return [from_result(result, log_id, address) for result, log_id in results]
+    if answer.success:
+        return _all_accepted(sent, answer.log_ids)
+    return _partly_accepted(sent, answer, address)
+
+
+def _all_accepted(sent: Sequence[str], log_ids: Sequence[str]) -> list[Outcome] | None:
+    if log_ids and len(log_ids) != len(sent):
+        return None
+    return [Accepted(log_id or own) for log_id, own in zip(log_ids or sent, sent, strict=True)]
+
+
+def _partly_accepted(
+    sent: Sequence[str], answer: pb.BatchWriteLogResponse, address: str
+) -> list[Outcome] | None:
+    stored = set(answer.log_ids)
+    # Two services may use one id: then an id alone does not say which of the two entries got in.
+    if not stored <= set(sent) or (stored and len(set(sent)) < len(sent)):
+        return None
+    reason = f"{address}: not taken: {answer.error_message or 'no reason given'}"
+    return [
+        Accepted(log_id) if log_id in stored else Failed(log_id, reason, Cause.OVERLOADED) for log_id in sent
+    ]

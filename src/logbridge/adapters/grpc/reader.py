@@ -1,0 +1,122 @@
+"""Reading logs back through a log service: QueryLog and FollowLog, and what older peers make of them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import msgspec
+from google.protobuf.message import DecodeError
+from grpc.aio import AioRpcError
+
+from logbridge.adapters.grpc import logservice_pb2 as pb
+from logbridge.adapters.grpc.connection import Connection
+from logbridge.adapters.grpc.mapping import from_message, to_request
+from logbridge.adapters.grpc.status import RpcFailure, failure_of, reader_error_of
+from logbridge.domain.entry import LogEntry, LogLevel
+from logbridge.domain.errors import QueryNotSupported, QueryRefused, ReaderUnavailable
+from logbridge.domain.ports import Deadline
+from logbridge.domain.query import LIMIT_MAX, Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.timestamp import epoch_us
+
+# Merging the levels of a field peer holds offset + limit entries of each level in memory.
+MERGED_ENTRIES_MAX = 10_000
+
+
+class GrpcReader:
+    """A LogReader over a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def query(self, query: LogQuery, *, deadline: Deadline) -> LogPage:
+        """See LogReader.query. Field peers know no full text and no "any level"."""
+        self._check_open()
+        with self._connection.in_use():
+            page, ours = await self._page(query, deadline)
+            if ours:
+                return page
+            if query.text:
+                raise QueryNotSupported(
+                    f"{self._connection.address}: this log service has no full text search"
+                )
+            # An entry of another level shows that no level does mean any level to this peer.
+            if query.level is not None or any(entry.level is not LogLevel.DEBUG for entry in page.entries):
+                return page
+            return await self._merged(query, deadline)
+
+    async def _page(self, query: LogQuery, deadline: Deadline) -> tuple[LogPage, bool]:
+        answer = await self._connection.call("QueryLog", to_request(query).SerializeToString(), deadline)
+        if isinstance(answer, RpcFailure):
+            raise reader_error_of(answer)
+        try:
+            response = pb.QueryLogResponse.FromString(answer.body)
+        except DecodeError:
+            raise self._garbage() from None
+        if not response.success:
+            reason = response.error_message or "the query failed, no reason given"
+            raise QueryRefused(f"{self._connection.address}: {reason}")
+        return LogPage([from_message(log) for log in response.logs], response.total_count), answer.ours
+
+    async def _merged(self, query: LogQuery, deadline: Deadline) -> LogPage:
+        needed = query.offset + query.limit
+        if needed > MERGED_ENTRIES_MAX:
+            raise QueryNotSupported(
+                f"{self._connection.address}: this log service answers by level only: name a level, "
+                f"or stay within offset + limit = {MERGED_ENTRIES_MAX}"
+            )
+        pages = [await self._newest(query, level, needed, deadline) for level in LogLevel]
+        entries = [entry for page in pages for entry in page.entries]
+        entries.sort(key=_moment_us, reverse=True)
+        return LogPage(entries[query.offset : needed], sum(page.total_count for page in pages))
+
+    async def _newest(self, query: LogQuery, level: LogLevel, needed: int, deadline: Deadline) -> LogPage:
+        entries: list[LogEntry] = []
+        while True:
+            limit = min(needed - len(entries), LIMIT_MAX)
+            asked = msgspec.structs.replace(query, level=level, offset=len(entries), limit=limit)
+            page, _ = await self._page(asked, deadline)
+            entries += page.entries
+            if not page.entries or len(entries) >= min(needed, page.total_count):
+                return LogPage(entries, page.total_count)
+
+    async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
+        """See LogReader.follow."""
+        self._check_open()
+        request = pb.FollowLogRequest(filter=to_request(which), after=after)
+        call = self._connection.stream("FollowLog", request.SerializeToString())
+        try:
+            async for raw in call:
+                yield self._followed(raw)
+        except AioRpcError as error:
+            raise reader_error_of(failure_of(self._connection.address, error)) from None
+        except asyncio.CancelledError:
+            if self._connection.closing:
+                raise self._closed() from None
+            raise
+        finally:
+            call.cancel()
+        raise ReaderUnavailable(f"{self._connection.address}: the log service ended the stream")
+
+    def _followed(self, raw: bytes) -> Followed:
+        try:
+            response = pb.FollowLogResponse.FromString(raw)
+        except DecodeError:
+            raise self._garbage() from None
+        entry = from_message(response.log_entry) if response.HasField("log_entry") else None
+        return Followed(response.sequence, entry)
+
+    def _check_open(self) -> None:
+        if self._connection.closing:
+            raise self._closed()
+
+    def _closed(self) -> ReaderUnavailable:
+        return ReaderUnavailable(f"{self._connection.address}: this sink is closed")
+
+    def _garbage(self) -> ReaderUnavailable:
+        return ReaderUnavailable(f"{self._connection.address}: the answer is not one of a log service")
+
+
+def _moment_us(entry: LogEntry) -> int:
+    try:
+        return epoch_us(entry.timestamp)
+    except (ValueError, OverflowError):
+        return 0  # a peer may have stored anything

@@ -1,0 +1,165 @@
+"""GrpcSink: entries go to a log service over gRPC, ours or one of the field, with all that those do."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
+
+from logbridge.adapters.grpc import logservice_pb2 as pb
+from logbridge.adapters.grpc.connection import Connection
+from logbridge.adapters.grpc.mapping import batch_outcomes, to_message
+from logbridge.adapters.grpc.reader import GrpcReader
+from logbridge.adapters.grpc.status import Fate, RpcFailure, outcome_of
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
+from logbridge.domain.policy import BatchPolicy
+from logbridge.domain.ports import Deadline, SinkHealth
+
+CHECK_TIMEOUT_S = 2.0
+# How long a peer whose batch answer was ambiguous gets single writes.
+SINGLES_AFTER_AMBIGUITY_S = 30.0
+# A batch is its entries, each with a tag and a length; protobuf writes lengths below 2 GiB in 5 bytes.
+_ENTRY_FRAME_BYTES = 6
+_SPLIT = frozenset((Fate.TOO_LARGE, Fate.REFUSED, Fate.CONFLICT))
+
+
+class GrpcSink(GrpcReader):
+    """A LogSink and LogReader at ``address`` (host:port). It connects with its first use, in that loop.
+
+    monotonic: the clock of the deadlines, in seconds.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        batch: BatchPolicy = BatchPolicy(),  # noqa: B008 (frozen)
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(Connection(address, monotonic))
+        self._batch = batch
+        self._singles = asyncio.Semaphore(batch.singles_in_flight_max)
+        self._has_no_batches = False
+        self._singles_until_s = monotonic()
+
+    async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+        """See LogSink.write."""
+        if self._connection.closing:
+            return [Failed(entry.id, f"{self._connection.address}: this sink is closed") for entry in entries]
+        with self._connection.in_use():
+            if not self._connection.connected():
+                self._has_no_batches = False
+            outcomes: list[Outcome] = []
+            for chunk in self._chunks([to_message(entry) for entry in entries]):
+                outcomes += await self._write_chunk(chunk, deadline)
+            return outcomes
+
+    def _chunks(self, messages: Sequence[pb.LogEntry]) -> Iterator[list[pb.LogEntry]]:
+        bytes_max = self._batch.message_bytes_max - self._batch.message_bytes_max // 64
+        chunk: list[pb.LogEntry] = []
+        chunk_bytes = 0
+        for message in messages:
+            size_bytes = message.ByteSize() + _ENTRY_FRAME_BYTES
+            if chunk and chunk_bytes + size_bytes > bytes_max:
+                yield chunk
+                chunk, chunk_bytes = [], 0
+            chunk.append(message)
+            chunk_bytes += size_bytes
+        if chunk:
+            yield chunk
+
+    async def _write_chunk(self, chunk: list[pb.LogEntry], deadline: Deadline) -> list[Outcome]:
+        if len(chunk) == 1 or self._wants_singles():
+            return await self._write_singles(chunk, deadline)
+        request = pb.BatchWriteLogRequest(log_entries=chunk).SerializeToString()
+        answer = await self._connection.call("BatchWriteLog", request, deadline)
+        if not isinstance(answer, RpcFailure):
+            return self._batch_outcomes(chunk, answer.body)
+        if answer.fate is Fate.UNIMPLEMENTED:
+            self._has_no_batches = True
+            return await self._write_singles(chunk, deadline)
+        if answer.fate in _SPLIT:
+            middle = len(chunk) // 2
+            first = await self._write_chunk(chunk[:middle], deadline)
+            return first + await self._write_chunk(chunk[middle:], deadline)
+        return [outcome_of(answer, message.id) for message in chunk]
+
+    def _wants_singles(self) -> bool:
+        return self._has_no_batches or self._connection.monotonic() < self._singles_until_s
+
+    def _batch_outcomes(self, chunk: list[pb.LogEntry], body: bytes) -> list[Outcome]:
+        try:
+            answer = pb.BatchWriteLogResponse.FromString(body)
+        except DecodeError:
+            return [self._garbage_outcome(message) for message in chunk]
+        outcomes = batch_outcomes([message.id for message in chunk], answer, self._connection.address)
+        return outcomes if outcomes is not None else self._ambiguous(chunk, answer)
+
+    def _ambiguous(self, chunk: list[pb.LogEntry], answer: pb.BatchWriteLogResponse) -> list[Outcome]:
+        self._singles_until_s = self._connection.monotonic() + SINGLES_AFTER_AMBIGUITY_S
+        taken = max(len(answer.log_ids), len(answer.results))
+        said = f" ({answer.error_message})" if answer.error_message else ""
+        reason = (
+            f"{self._connection.address}: the log service answered for {taken} of {len(chunk)} entries "
+            f"without saying which it took{said}: this one may have been written"
+        )
+        return [Unknown(message.id, reason) for message in chunk]
+
+    async def _write_singles(self, messages: Sequence[pb.LogEntry], deadline: Deadline) -> list[Outcome]:
+        if len(messages) == 1:
+            return [await self._write_single(messages[0], deadline)]
+        return await asyncio.gather(*(self._write_in_turn(message, deadline) for message in messages))
+
+    async def _write_in_turn(self, message: pb.LogEntry, deadline: Deadline) -> Outcome:
+        # No timeout around the wait: each write ahead ends with its own deadline.
+        async with self._singles:
+            return await self._write_single(message, deadline)
+
+    async def _write_single(self, message: pb.LogEntry, deadline: Deadline) -> Outcome:
+        request = pb.WriteLogRequest(log_entry=message).SerializeToString()
+        answer = await self._connection.call("WriteLog", request, deadline)
+        if isinstance(answer, RpcFailure):
+            return outcome_of(answer, message.id)
+        try:
+            response = pb.WriteLogResponse.FromString(answer.body)
+        except DecodeError:
+            return self._garbage_outcome(message)
+        if response.success:
+            return Accepted(response.log_id or message.id)
+        said = response.error_message or "no reason given"
+        return Refused(message.id, f"{self._connection.address}: the log service did not take it: {said}")
+
+    def _garbage_outcome(self, message: pb.LogEntry) -> Unknown:
+        address = self._connection.address
+        return Unknown(
+            message.id, f"{address}: the answer is not one of a log service: it may have been written"
+        )
+
+    async def check(self) -> SinkHealth:
+        """See LogSink.check: asks grpc.health.v1; a peer without it has proved that it lives."""
+        address = self._connection.address
+        if self._connection.closing:
+            return SinkHealth(False, f"{address}: this sink is closed")
+        with self._connection.in_use():
+            deadline = Deadline(self._connection.monotonic() + CHECK_TIMEOUT_S)
+            answer = await self._connection.call("Check", b"", deadline, "grpc.health.v1.Health")
+        if isinstance(answer, RpcFailure):
+            alive = answer.fate is Fate.UNIMPLEMENTED
+            return SinkHealth(alive, f"{address}: answers, has no health service" if alive else answer.reason)
+        return _health(address, answer.body)
+
+    async def aclose(self) -> None:
+        """See LogSink.aclose."""
+        await self._connection.aclose()
+
+
+def _health(address: str, body: bytes) -> SinkHealth:
+    try:
+        status = health_pb2.HealthCheckResponse.FromString(body).status
+    except DecodeError:
+        return SinkHealth(False, f"{address}: the answer is not one of a health service")
+    if status == health_pb2.HealthCheckResponse.SERVING:
+        return SinkHealth(True, f"{address}: serving")
+    return SinkHealth(False, f"{address}: the log service says that it is not serving")

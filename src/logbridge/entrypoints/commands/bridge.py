@@ -1,0 +1,68 @@
+"""Talking to a running bridge over HTTP."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from logbridge import __version__
+from logbridge.entrypoints.commands.ending import BridgeNotReached, CommandFailed
+from logbridge.entrypoints.settings import load
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def client_options(url: str, timeout_s: float = 30.0) -> dict[str, Any]:
+    """Arguments for an httpx client of the bridge at ``url``."""
+    return {
+        "base_url": url,
+        "timeout": httpx.Timeout(timeout_s, connect=5.0),
+        "headers": {"user-agent": f"logbridge-cli/{__version__}"},
+        # A proxy named in the environment cannot reach this machine's own loopback.
+        "trust_env": urlsplit(url).hostname not in _LOOPBACK,
+    }
+
+
+@contextmanager
+def connected(url: str, timeout_s: float = 30.0) -> Iterator[httpx.Client]:
+    """A client of the bridge; a bridge that does not answer becomes BridgeNotReached."""
+    with httpx.Client(**client_options(url, timeout_s)) as client, reaching(url):
+        yield client
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Raises BridgeNotReached where httpx raises what a network did."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise BridgeNotReached(not_reached(url, error)) from None
+
+
+def not_reached(url: str, error: Exception) -> str:
+    """The line for a bridge that does not answer."""
+    reason = str(error) or type(error).__name__
+    return f"no bridge answers at {url}: {reason} (start one with `logbridge dev`, or name it with --url)"
+
+
+def api_path(name: str) -> str:
+    """The path of an API endpoint under the prefix of the settings."""
+    return f"{load().api_prefix}/{name}"
+
+
+def body_of(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer, whatever its status. Raises CommandFailed if it has none."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise CommandFailed(f"{response.request.url} answered HTTP {response.status_code} without JSON")
+    return body
+
+
+def reason_of(body: dict[str, Any], status: int) -> str:
+    """Why a request failed, in the bridge's own words."""
+    return str(body.get("error_message") or body.get("detail") or body.get("title") or f"HTTP {status}")

@@ -1,0 +1,192 @@
+"""dev: the log service and the bridge together, as two child processes that live and end as one."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Mapping
+
+import httpx
+import msgspec
+
+from logbridge.domain.errors import InvalidSetting
+from logbridge.entrypoints.commands import terminal
+from logbridge.entrypoints.commands.bridge import client_options
+from logbridge.entrypoints.commands.ending import Exit
+from logbridge.entrypoints.commands.options import SettingFlags, given
+from logbridge.entrypoints.commands.service import stop_event
+from logbridge.entrypoints.settings import SETTINGS, Settings, explain, load
+
+_STOP_S = 15.0
+_ASK_EVERY_S = 0.1
+_RESTART_PAUSE_MAX_S = 5.0
+_ANY_HOST = ("0.0.0.0", "::")
+
+
+def dev(*, flags: SettingFlags | None = None) -> int:
+    """Start everything: a log service and the bridge in front of it, until Ctrl-C.
+
+    HOST, PORT, GRPC_SERVER_HOST, GRPC_SERVER_PORT and LOGBRIDGE_STORE (or the flags) move it, so that several
+    run side by side; port 0 takes any free one.
+
+    Example: logbridge dev --port 9001 --grpc-server-port 50052 --store sqlite:///./data/second.db
+    """
+    chosen = given(flags)
+    settings = _settled(load(chosen), _service_host(chosen))
+    return asyncio.run(_run(settings, _environment(settings, chosen)))
+
+
+def _service_host(flags: Mapping[str, str]) -> str | None:
+    """LOGBRIDGE_SERVICE_HOST where it is set; else None, and GRPC_SERVER_HOST tells where to listen."""
+    setting = next(each for each in explain(flags) if each.variable == "LOGBRIDGE_SERVICE_HOST")
+    return None if setting.origin == "default" else setting.value
+
+
+def _settled(settings: Settings, service_host: str | None) -> Settings:
+    """The settings with the ports known and free. Raises InvalidSetting for one that is taken."""
+    listening = service_host or settings.grpc_server_host
+    return msgspec.structs.replace(
+        settings,
+        service_host=listening,
+        port=free_port("PORT", settings.host, settings.port),
+        grpc_server_port=free_port("GRPC_SERVER_PORT", listening, settings.grpc_server_port),
+    )
+
+
+def free_port(variable: str, host: str, port: int) -> int:
+    """The port, or any free one for 0. Raises InvalidSetting if it is taken or the host is not ours."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        reason = f"cannot listen on {host}: {error.strerror or error}"
+        raise InvalidSetting(variable, str(port), f"{reason}; choose another one") from None
+
+
+def _environment(settings: Settings, flags: Mapping[str, str]) -> dict[str, str]:
+    variables = {setting.field: setting.variable for setting in SETTINGS}
+    given_as_flags = {variables[field]: value for field, value in flags.items()}
+    settled = {
+        variables[field]: str(getattr(settings, field))
+        for field in ("service_host", "port", "grpc_server_port")
+    }
+    return {**os.environ, **given_as_flags, **settled}
+
+
+async def _run(settings: Settings, environment: dict[str, str]) -> int:
+    stopping = asyncio.ensure_future(stop_event().wait())
+    children = _Children(environment)
+    try:
+        await children.start("service")
+        await children.start("serve")
+        greeting = asyncio.ensure_future(_greet(settings))
+        try:
+            return await children.watch(stopping)
+        finally:
+            greeting.cancel()
+            await asyncio.gather(greeting, return_exceptions=True)
+    finally:
+        stopping.cancel()
+        await children.stop()
+
+
+class _Children:
+    """The two processes. Sessions of their own keep Ctrl-C from them: they are stopped one after the other."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._restarts = 0
+
+    async def start(self, command: str) -> None:
+        self._running[command] = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "logbridge", command, env=self._environment, start_new_session=True
+        )
+
+    async def watch(self, stopping: "asyncio.Future[bool]") -> int:
+        """Wait until told to stop (0) or until a child ends for good: gives its exit code."""
+        while True:
+            ends = {asyncio.ensure_future(process.wait()): name for name, process in self._running.items()}
+            try:
+                await asyncio.wait({stopping, *ends}, return_when=asyncio.FIRST_COMPLETED)
+                ended = {name: end.result() for end, name in ends.items() if end.done()}
+            finally:
+                for end in ends:
+                    end.cancel()
+            if stopping.done():
+                return Exit.FINE
+            code = ended.get("serve", ended.get("service", 0))
+            if "serve" in ended or code >= 0:
+                return _ended_code(ended)
+            if not await self._restart_service(-code, stopping):
+                return Exit.FINE
+
+    async def _restart_service(self, signal_number: int, stopping: "asyncio.Future[bool]") -> bool:
+        """False if it was told to stop meanwhile."""
+        terminal.notice(f"the log service was killed by signal {signal_number}, starting it again")
+        # A service that is killed again and again must not keep the machine busy.
+        pause_s = min(0.1 * 2**self._restarts, _RESTART_PAUSE_MAX_S)
+        self._restarts += 1
+        await asyncio.wait({stopping}, timeout=pause_s)
+        if stopping.done():
+            return False
+        await self.start("service")
+        return True
+
+    async def stop(self) -> None:
+        """The bridge first: what it still has in flight needs the log service."""
+        for name in ("serve", "service"):
+            process = self._running.get(name)
+            if process is not None and process.returncode is None:
+                await _end(process)
+
+
+def _ended_code(ended: Mapping[str, int]) -> int:
+    name, code = next(iter(sorted(ended.items())))
+    title = "the bridge" if name == "serve" else "the log service"
+    if code <= 0:  # an error has had its line; an end without one needs it
+        terminal.notice(f"{title} ended by itself" if code == 0 else f"{title} was killed by signal {-code}")
+    return code if code > 0 else Exit.FAILED
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+async def _greet(settings: Settings) -> None:
+    """Say where to go, once the bridge answers and reaches the log service."""
+    host = "127.0.0.1" if settings.host in _ANY_HOST else settings.host
+    url = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    async with httpx.AsyncClient(**client_options(url)) as client:
+        while not await _healthy(client, f"{settings.api_prefix}/health"):
+            await asyncio.sleep(_ASK_EVERY_S)
+    terminal.line(_greeting(url, settings))
+
+
+async def _healthy(client: httpx.AsyncClient, path: str) -> bool:
+    try:
+        return (await client.get(path)).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _greeting(url: str, settings: Settings) -> str:
+    return f"""\
+logbridge is ready: {url}
+  docs         {url}{settings.docs_path}
+  log service  {settings.service_host}:{settings.grpc_server_port}, store {settings.store}
+  write a log  curl -X POST {url}{settings.api_prefix}/write -H 'content-type: application/json' \
+-d '{{"message": "hello", "service_name": "my-service"}}'
+  read it      curl '{url}{settings.api_prefix}/query?service_name=my-service'
+Ctrl-C stops both."""

@@ -1,0 +1,22 @@
+"""serve: the bridge alone."""
+
+from logbridge.entrypoints.commands.ending import UsageError
+from logbridge.entrypoints.commands.options import SettingFlags, given
+from logbridge.entrypoints.settings import load
+
+
+def serve(*, workers: int = 1, flags: SettingFlags | None = None) -> int:
+    """Start the bridge alone: HTTP in, to a log service that runs elsewhere.
+
+    Example: logbridge serve --port 8001 --grpc-server-host logs.internal --workers 4
+
+    Parameters
+    ----------
+    workers
+        Processes that share the port; limits count for each of them.
+    """
+    from logbridge.entrypoints.http.server import serve as serve_http
+
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: expected 1 or more")
+    return serve_http(load(given(flags)), workers=workers)

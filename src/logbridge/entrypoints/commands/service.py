@@ -1,0 +1,49 @@
+"""service: the log service alone."""
+
+import asyncio
+import signal
+
+from logbridge.entrypoints.commands import terminal
+from logbridge.entrypoints.commands.ending import Exit
+from logbridge.entrypoints.commands.options import SettingFlags, given
+from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.settings import Settings, load
+
+GRACE_S = 5.0
+
+
+def service(*, flags: SettingFlags | None = None) -> Exit:
+    """Start the log service alone: gRPC on GRPC_SERVER_PORT, logs in LOGBRIDGE_STORE.
+
+    Example: logbridge service --store sqlite:////var/lib/logbridge/logs.db --service-host 0.0.0.0
+    """
+    asyncio.run(_serve(load(given(flags))))
+    return Exit.FINE
+
+
+async def _serve(settings: Settings) -> None:
+    from logbridge.entrypoints.log_service import LogServiceServer
+
+    stopping = stop_event()
+    container = make_container(settings)
+    store = container.store()
+    server = LogServiceServer(
+        store, host=settings.service_host, port=settings.grpc_server_port, maker=container.maker()
+    )
+    try:
+        await server.start()
+        terminal.notice(
+            f"log service listens on {settings.service_host}:{server.port}, store {settings.store}"
+        )
+        await stopping.wait()
+    finally:
+        await server.stop(GRACE_S)
+        await store.aclose()
+
+
+def stop_event() -> asyncio.Event:
+    """Set by Ctrl-C, SIGTERM or the end of the terminal; the running loop handles these signals from now on."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping

@@ -1,0 +1,90 @@
+"""The ASGI application: routes, the answers to whatever has no route, and the life of the container."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope
+
+from logbridge import __version__
+from logbridge.entrypoints.container import Container, close, utc_now
+from logbridge.entrypoints.http.docs_pages import docs_routes
+from logbridge.entrypoints.http.endpoints import Endpoints, Plain
+from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.openapi import openapi_document
+from logbridge.entrypoints.http.problems import Answer, ok, problem
+from logbridge.entrypoints.http.routes import api_routes, operations, root_of
+from logbridge.entrypoints.http.tail import Tail
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(container: Container) -> Starlette:
+    """The application over a container's bridge; its lifespan closes the container.
+
+    ``app.state.lifecycle`` tells it that the server is stopping.
+    """
+    settings = container.settings()
+    bridge = container.bridge()
+    lifecycle = Lifecycle()
+    table = operations(settings.api_prefix)
+    endpoints = Endpoints(bridge, settings, lifecycle, utc_now)
+    document = ok(openapi_document(table, settings))
+    root = ok(root_of(table, settings, __version__))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        lifecycle.started = True
+        try:
+            yield
+        finally:
+            lifecycle.stopping.set()
+            await close(container)
+
+    app = Starlette(
+        routes=[
+            *api_routes(table, endpoints, Tail(bridge, settings, lifecycle)),
+            _fixed("/", root),
+            _fixed(settings.openapi_path, document),
+            *docs_routes(settings),
+        ],
+        exception_handlers={HTTPException: _no_route, Exception: _broken},
+        lifespan=lifespan,
+    )
+    # A redirect to the address without the slash would lose the body of many clients' POST.
+    app.router.redirect_slashes = False
+    app.state.lifecycle = lifecycle
+    return app
+
+
+def _fixed(path: str, answer: Answer) -> Route:
+    async def always(_scope: Scope, _receive: Receive) -> Answer:
+        return answer
+
+    return Route(path, Plain(always), methods=["GET"])
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 (Starlette's type for handlers is too wide)
+    allowed = (error.headers or {}).get("Allow", "")
+    reasons = {
+        404: f"there is no {request.url.path[:200]}; GET / lists what there is",
+        405: f"{request.method} is not possible here; allowed: {allowed}",
+    }
+    return _response(
+        problem(error.status_code, reasons.get(error.status_code, error.detail), headers=error.headers)
+    )
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _response(problem(500, "a fault of the bridge; its own log says more"))
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, answer.headers, answer.media_type)

@@ -1,0 +1,200 @@
+"""From the bytes of a request to drafts: media type, size, JSON; and a clear reason for whatever is wrong.
+
+msgspec decodes; what it rejects is looked at again by the standard library, which is slower and says where.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Scope
+
+from logbridge.domain.entry import EntryDraft, classify, split_path
+from logbridge.domain.errors import InvalidEntry, InvalidRequest
+from logbridge.entrypoints.http.problems import LoneSurrogate, NotJson, RequestRejected
+from logbridge.entrypoints.http.schema import StrictBatchRequest, StrictWriteRequest
+
+_JSON_TYPE = re.compile(r"application/(json|[\w.!#$&^-]+\+json)")
+_ACCEPT = "application/json, application/*+json"
+_NESTED = "it is nested too deeply"
+
+
+class ClientLeft(Exception):  # noqa: N818 (not an error: nobody is there to be answered)
+    """The client hung up before its request was complete."""
+
+
+class _RawBatch(msgspec.Struct):
+    log_entries: list[msgspec.Raw]
+
+
+_entry_decoder = msgspec.json.Decoder(StrictWriteRequest)
+_batch_decoder = msgspec.json.Decoder(StrictBatchRequest)
+_raw_batch_decoder = msgspec.json.Decoder(_RawBatch)
+_any_decoder = msgspec.json.Decoder()
+
+
+async def read_json_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
+    """The body of a request that says it is JSON.
+
+    Raises RequestRejected: 415 for another media type or encoding, 413 over ``bytes_max`` (what lies beyond
+    is not read); ClientLeft if it never becomes complete.
+    """
+    length = _check_headers(scope)
+    if length > bytes_max:
+        raise _too_large(bytes_max)
+    parts: list[bytes] = []
+    size_bytes = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        part = message.get("body", b"")
+        size_bytes += len(part)
+        if size_bytes > bytes_max:
+            raise _too_large(bytes_max)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(bytes_max: int) -> RequestRejected:
+    return RequestRejected(413, f"the body is larger than LOGBRIDGE_BODY_BYTES_MAX={bytes_max} bytes")
+
+
+def _check_headers(scope: Scope) -> int:
+    """Media type and encoding are ours; the declared length, 0 if there is none."""
+    length = 0
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            _check_media_type(value.decode("latin-1"))
+        elif name == b"content-encoding":
+            _check_encoding(value.decode("latin-1"))
+        elif name == b"content-length" and value.isdigit():
+            length = int(value[:18])
+    return length
+
+
+def _check_media_type(value: str) -> None:
+    media_type = value.partition(";")[0].strip().lower()
+    if media_type and not _JSON_TYPE.fullmatch(media_type):
+        raise RequestRejected(
+            415,
+            f"Content-Type {media_type[:100]} is not supported; send application/json",
+            {"Accept": _ACCEPT},
+        )
+
+
+def _check_encoding(value: str) -> None:
+    encoding = value.strip().lower()
+    if encoding not in ("", "identity"):
+        raise RequestRejected(
+            415,
+            f"Content-Encoding {encoding[:100]} is not supported; send the body as it is",
+            {"Accept-Encoding": "identity"},
+        )
+
+
+def decode_entry(body: bytes) -> EntryDraft:
+    """The draft of a write. Raises NotJson, or InvalidEntry with the path of the field."""
+    try:
+        return EntryDraft(_entry_decoder.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return classify(decode_json(body, InvalidEntry))
+
+
+def decode_batch(body: bytes, check_size: Callable[[int], None]) -> list[EntryDraft | InvalidEntry]:
+    """The drafts of a batch; an InvalidEntry stands for an entry that cannot be read.
+
+    check_size: raises if so many entries are not allowed. Raises NotJson or InvalidRequest for the body.
+    """
+    try:
+        entries = _batch_decoder.decode(body).log_entries
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_one_by_one(body, check_size)
+    check_size(len(entries))
+    return [EntryDraft(entry) for entry in entries]
+
+
+def decode_json(body: bytes, invalid: type[InvalidEntry] | type[InvalidRequest]) -> Any:
+    """Any JSON document. Raises NotJson, or ``invalid`` for a number that is out of range."""
+    try:
+        return _any_decoder.decode(body)
+    except RecursionError:
+        raise NotJson(_NESTED) from None
+    except msgspec.ValidationError as error:
+        _read_slowly(_utf8(body))
+        raise invalid(*split_path(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        _read_slowly(_utf8(body))
+        raise LoneSurrogate from None
+
+
+def _decode_one_by_one(body: bytes, check_size: Callable[[int], None]) -> list[EntryDraft | InvalidEntry]:
+    text = _utf8(body)
+    try:
+        raws: list[bytes | InvalidEntry] = [bytes(raw) for raw in _raw_batch_decoder.decode(body).log_entries]
+    except RecursionError:
+        raise NotJson(_NESTED) from None
+    except msgspec.ValidationError as error:
+        # What comes after the wrong type has not been looked at, and may be no JSON at all.
+        decode_json(body, InvalidRequest)
+        raise InvalidRequest(*split_path(str(error))) from None
+    except msgspec.DecodeError:
+        raws = _split_leniently(text)
+    check_size(len(raws))
+    return [raw if isinstance(raw, InvalidEntry) else _decode_raw(raw) for raw in raws]
+
+
+def _decode_raw(raw: bytes) -> EntryDraft | InvalidEntry:
+    try:
+        return decode_entry(raw)
+    except InvalidEntry as error:
+        return error
+    except NotJson as error:
+        return InvalidEntry("$", error.reason)
+
+
+def _split_leniently(text: str) -> list[bytes | InvalidEntry]:
+    """The entries of a batch that msgspec rejects; only a lone surrogate gets past the standard library."""
+    document = _read_slowly(text)
+    entries = document.get("log_entries") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise InvalidRequest("$.log_entries", "expected an array of entries")
+    return [_as_bytes(entry) for entry in entries]
+
+
+def _as_bytes(entry: object) -> bytes | InvalidEntry:
+    try:
+        return json.dumps(entry, allow_nan=False).encode()
+    except ValueError:
+        return InvalidEntry("$", "a number is out of range")
+
+
+def _utf8(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise NotJson(f"byte {error.start} is not UTF-8") from None
+
+
+def _read_slowly(text: str) -> Any:
+    """The document by the standard library. Raises NotJson that says where."""
+    try:
+        return json.loads(text, parse_constant=_no_constant, parse_int=_parse_int)
+    except RecursionError:
+        raise NotJson(_NESTED) from None
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at line {error.lineno} column {error.colno}" if text.strip() else "it is empty"
+        raise NotJson(reason) from None
+
+
+def _no_constant(name: str) -> Any:
+    raise NotJson(f"{name} is not a JSON number")
+
+
+def _parse_int(digits: str) -> int | float:
+    # Infinity stands for "out of range" here, as it does for a float with a huge exponent.
+    return int(digits) if len(digits) <= (sys.get_int_max_str_digits() or len(digits)) else float("inf")

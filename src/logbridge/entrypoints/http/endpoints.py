@@ -1,0 +1,187 @@
+"""What each operation does: a request in, an Answer out; plain ASGI, no request or response objects."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from random import Random
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from logbridge.domain.entry import EntryDraft, split_path
+from logbridge.domain.errors import InvalidRequest, LogbridgeError
+from logbridge.domain.load_test import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts
+from logbridge.domain.outcome import Accepted
+from logbridge.domain.service import LogBridge
+from logbridge.entrypoints.http.access import require_access
+from logbridge.entrypoints.http.decode import (
+    ClientLeft,
+    decode_batch,
+    decode_entry,
+    decode_json,
+    read_json_body,
+)
+from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle, cancel
+from logbridge.entrypoints.http.parameters import read_query
+from logbridge.entrypoints.http.problems import (
+    Answer,
+    RequestRejected,
+    error_answer,
+    gravest_problem,
+    ok,
+    outcome_problem,
+)
+from logbridge.entrypoints.http.schema import (
+    ConcurrentTestRequest,
+    Health,
+    Probe,
+    QueryResult,
+    load_test_result,
+    query_result,
+    service_info,
+)
+from logbridge.entrypoints.results import BatchResult, WriteResult, batch_result, write_result
+from logbridge.entrypoints.settings import Settings
+
+_COUNT_DEFAULT = 10_000
+_WORKERS_DEFAULT = 50
+
+
+class Plain:
+    """An ASGI endpoint around a function; what it raises on purpose becomes a problem.
+
+    beside: the members that stand beside a problem's own, for its detail.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Scope, Receive], Awaitable[Answer]],
+        beside: Callable[[str], Any] = lambda _: {},
+    ) -> None:
+        self._answer = answer
+        self._beside = beside
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._answer(scope, receive)
+        except ClientLeft:
+            return
+        except LogbridgeError as error:
+            answer = error_answer(error, self._beside)
+        await answer.send(send)
+
+
+def failed_write(detail: str) -> WriteResult:
+    """The members of a write that could not even be read."""
+    return WriteResult(False, "", detail)
+
+
+def failed_batch(detail: str) -> BatchResult:
+    """The members of a batch of which nothing could be read."""
+    return BatchResult(0, 0, 0, [detail], [])
+
+
+def failed_query(detail: str) -> QueryResult:
+    """The members of a query without an answer."""
+    return QueryResult(False, [], 0, detail)
+
+
+class Endpoints:
+    """The operations of one bridge. now: gives the time as RFC 3339."""
+
+    def __init__(
+        self, bridge: LogBridge, settings: Settings, lifecycle: Lifecycle, now: Callable[[], str]
+    ) -> None:
+        self._bridge = bridge
+        self._settings = settings
+        self._lifecycle = lifecycle
+        self._now = now
+
+    async def write(self, scope: Scope, receive: Receive) -> Answer:
+        body = await self._body(scope, receive)
+        outcome = await self._bridge.write(decode_entry(body))
+        result = write_result(outcome)
+        return ok(result) if isinstance(outcome, Accepted) else outcome_problem(outcome, result)
+
+    async def batch(self, scope: Scope, receive: Receive) -> Answer:
+        body = await self._body(scope, receive)
+        drafts = decode_batch(body, self._bridge.check_batch_size)
+        outcomes = await self._bridge.write_batch(drafts)
+        result = batch_result(outcomes)
+        if result.success_count:
+            return ok(result)
+        return gravest_problem(outcomes, f"nothing was written; {result.errors[0]}", result)
+
+    async def concurrent_test(self, scope: Scope, receive: Receive) -> Answer:
+        require_access(scope, self._settings, "test")
+        body = await self._body(scope, receive)
+        plan = self._plan(body)
+        plan.check(self._bridge.limits)
+        report = await self._run(plan, receive)
+        result = load_test_result(report)
+        if report.success_count:
+            return ok(result)
+        detail = f"nothing was written; {result.error_summary.sample_errors[0]}"
+        return gravest_problem(report.failures, detail, result)
+
+    async def health(self, _scope: Scope, _receive: Receive) -> Answer:
+        health = await self._bridge.health()
+        body = Health(
+            status="healthy" if health.reachable else "unhealthy",
+            timestamp=self._now(),
+            grpc_connection=health.reachable,
+            service_info=service_info(self._settings),
+            detail=health.detail,
+        )
+        return ok(body, 200 if health.reachable else 503)
+
+    async def query(self, scope: Scope, _receive: Receive) -> Answer:
+        require_access(scope, self._settings, "read")
+        return ok(query_result(await self._bridge.query(read_query(scope))))
+
+    async def livez(self, _scope: Scope, _receive: Receive) -> Answer:
+        return ok(Probe("alive"))
+
+    async def readyz(self, _scope: Scope, _receive: Receive) -> Answer:
+        if not self._lifecycle.ready:
+            raise RequestRejected(503, "the bridge is starting or stopping")
+        return ok(Probe("ready"))
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        return await read_json_body(scope, receive, self._settings.body_bytes_max)
+
+    def _plan(self, body: bytes) -> LoadTestPlan:
+        try:
+            asked = msgspec.convert(decode_json(body, InvalidRequest), ConcurrentTestRequest)
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(*split_path(str(error))) from None
+        limits = self._bridge.limits
+        count, workers = asked.count, asked.max_workers
+        return LoadTestPlan(
+            min(_COUNT_DEFAULT, limits.test_writes_max) if count is None else count,
+            min(_WORKERS_DEFAULT, limits.test_workers_max) if workers is None else workers,
+        )
+
+    async def _run(self, plan: LoadTestPlan, receive: Receive) -> LoadTestReport:
+        running = asyncio.ensure_future(
+            run_load_test(plan, self._bridge.write, self._drafts(), time.monotonic)
+        )
+        interrupts = Interrupts(self._lifecycle, receive)
+        try:
+            if await interrupts.wait_for(running):
+                return running.result()
+            if interrupts.left.done():
+                raise ClientLeft
+            raise RequestRejected(503, "the bridge is stopping, and the test with it")
+        finally:
+            await cancel(running)
+            await interrupts.aclose()
+
+    def _drafts(self) -> Iterator[EntryDraft]:
+        return sample_drafts(
+            self._settings.service_name,
+            self._now,
+            Random(),  # noqa: S311 (sample data, no secrets)
+            "logbridge-http",
+        )

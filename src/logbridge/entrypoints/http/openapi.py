@@ -1,0 +1,105 @@
+"""The OpenAPI 3.1 document, made from the table of operations and the types that check requests."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from logbridge import __version__
+from logbridge.entrypoints.http.problems import JSON, PROBLEM
+from logbridge.entrypoints.http.routes import Operation, Parameter, Response
+from logbridge.entrypoints.http.schema import LEVEL_NAMES, WRITE_EXAMPLE, Problem, WriteRequest
+from logbridge.entrypoints.settings import Settings
+
+_REF = "#/components/schemas/{name}"
+
+
+def openapi_document(table: tuple[Operation, ...], settings: Settings) -> dict[str, Any]:
+    """The document as builtin values, ready for JSON."""
+    paths: dict[str, Any] = {}
+    for operation in table:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": settings.app_name,
+            "version": __version__,
+            "description": "Programs send logs over HTTP; the bridge hands them to a gRPC log service.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": paths,
+        "components": {"schemas": _components(table)},
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "responses": {str(status): _response(answer) for status, answer in operation.responses.items()},
+    }
+    document["responses"]["default"] = {
+        "description": "Any other error.",
+        "content": {PROBLEM: {"schema": _schema((Problem,))}},
+    }
+    if operation.description:
+        document["description"] = operation.description
+    if operation.parameters:
+        document["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
+    if operation.request is not None:
+        content = {"schema": _schema((operation.request,)), "example": operation.request_example}
+        document["requestBody"] = {"required": True, "content": {JSON: content}}
+    return document
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": parameter.where,
+        "description": parameter.description,
+        "schema": parameter.schema,
+    }
+
+
+def _response(response: Response) -> dict[str, Any]:
+    example = msgspec.to_builtins(response.example)
+    content = {response.media_type: {"schema": _schema(response.types), "example": example}}
+    return {"description": response.description, "content": content}
+
+
+def _schema(types: tuple[type, ...]) -> dict[str, Any]:
+    schemas = [_reference(kind) for kind in types]
+    return schemas[0] if len(schemas) == 1 else {"allOf": schemas}
+
+
+def _reference(kind: type) -> dict[str, Any]:
+    return msgspec.json.schema_components([kind], ref_template=_REF)[0][0]
+
+
+def _components(table: Iterable[Operation]) -> dict[str, Any]:
+    types: list[type] = [Problem]
+    for operation in table:
+        types += [operation.request] if operation.request else []
+        types += [kind for response in operation.responses.values() for kind in response.types]
+    _, components = msgspec.json.schema_components(list(dict.fromkeys(types)), ref_template=_REF)
+    return components | {WriteRequest.__name__: _open(components[WriteRequest.__name__])}
+
+
+def _open(write_request: dict[str, Any]) -> dict[str, Any]:
+    """The write request says that other names are welcome, and which levels are read."""
+    level = write_request["properties"]["level"] | {
+        "pattern": level_pattern(),
+        "examples": ["INFO", "warning"],
+    }
+    properties = write_request["properties"] | {"level": level}
+    return write_request | {
+        "properties": properties,
+        "additionalProperties": True,
+        "examples": [WRITE_EXAMPLE],
+    }
+
+
+def level_pattern() -> str:
+    """A regular expression for the names of levels in any letter case; JSON Schema has no flag for that."""
+    names = ("".join(f"[{letter}{letter.lower()}]" for letter in name) for name in LEVEL_NAMES)
+    return f"^({'|'.join(names)})?$"

@@ -1,0 +1,80 @@
+"""Query parameters, checked: a question with a slip of the pen in it gets no answer to another question."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Scope
+
+from logbridge.domain.entry import LogLevel
+from logbridge.domain.errors import InvalidRequest
+from logbridge.domain.query import LIMIT_MAX, OFFSET_MAX, LogFilter, LogQuery
+
+_FILTERS = {
+    "service_name": "service_name",
+    "level": "level",
+    "start_time": "start_time",
+    "end_time": "end_time",
+    "trace_id": "trace_id",
+    "q": "text",
+}
+_PAGE = {"limit": (1, LIMIT_MAX), "offset": (0, OFFSET_MAX)}
+_METADATA = "metadata."
+_NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+# "+" in a query string is a space, and nearly everybody forgets to write %2B before an offset.
+_SPACED_OFFSET = re.compile(r" (\d\d:\d\d)$", re.ASCII)
+
+
+def read_query(scope: Scope) -> LogQuery:
+    """The query of ``/query``. Raises InvalidRequest that names the parameter."""
+    return LogQuery(**_read(scope, paged=True))
+
+
+def read_filter(scope: Scope) -> LogFilter:
+    """The filter of ``/tail``. Raises InvalidRequest that names the parameter."""
+    return LogFilter(**_read(scope, paged=False))
+
+
+def _read(scope: Scope, *, paged: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    metadata: dict[str, str] = {}
+    seen: set[str] = set()
+    for name, value in _pairs(scope):
+        if name in seen:
+            raise InvalidRequest(name, "given more than once")
+        seen.add(name)
+        if name.startswith(_METADATA) and name != _METADATA:
+            metadata[name.removeprefix(_METADATA)] = value
+        elif name in _FILTERS:
+            fields[_FILTERS[name]] = _filter_value(name, value)
+        elif paged and name in _PAGE:
+            fields[name] = _number(name, value)
+        else:
+            known = ", ".join([*_FILTERS, *(_PAGE if paged else ()), "metadata.<key>"])
+            raise InvalidRequest(name[:100], f"no such parameter; there are {known}")
+    return fields | {"metadata": metadata}
+
+
+def _pairs(scope: Scope) -> list[tuple[str, str]]:
+    try:
+        query = scope["query_string"].decode("ascii")
+        return parse_qsl(query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidRequest("query string", "it is not UTF-8 in percent encoding") from None
+
+
+def _filter_value(name: str, value: str) -> str | LogLevel | None:
+    if name == "level":
+        try:
+            return LogLevel.parse(value) if value else None
+        except ValueError as error:
+            raise InvalidRequest(name, str(error)) from None
+    return _SPACED_OFFSET.sub(r"+\1", value) if name.endswith("_time") else value
+
+
+def _number(name: str, value: str) -> int:
+    least, most = _PAGE[name]
+    number = int(value) if _NUMBER.fullmatch(value) else None
+    if number is None or not least <= number <= most:
+        raise InvalidRequest(name, f"expected {least} to {most}, got {value[:40]!r}")
+    return number

@@ -1,0 +1,157 @@
+"""The only place that knows the HTTP status of an outcome or error, and how a problem reads (RFC 9457)."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.types import Send
+
+from logbridge.domain.errors import (
+    EntryTooLarge,
+    InvalidEntry,
+    InvalidRequest,
+    LimitExceeded,
+    LogbridgeError,
+    QueryNotSupported,
+    QueryRefused,
+    ReaderUnavailable,
+)
+from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+RETRY_AFTER_S = 1
+
+STATUS_OF_CAUSE = {
+    Cause.INVALID: 422,
+    Cause.TOO_LARGE: 413,
+    Cause.CONFLICT: 409,
+    Cause.PEER_REFUSED: 502,
+    Cause.OVERLOADED: 503,
+    Cause.UNAVAILABLE: 503,
+    Cause.TIMEOUT: 504,
+    Cause.NO_ANSWER: 504,
+}
+# Of several failures the first of these that occurs is told; whatever a caller can mend counts as 422.
+_GRAVEST_FIRST = (503, 504, 502)
+
+
+class RequestRejected(LogbridgeError):  # noqa: N818 (named like the other errors of the tree)
+    """A request that HTTP itself rejects. status: int. headers: what the answer must say besides."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+class NotJson(RequestRejected):
+    """A body that is not JSON text."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(400, f"the body is not JSON: {reason}")
+        self.reason = reason
+
+
+class LoneSurrogate(NotJson):
+    """JSON in form, but an escape in it stands for no character."""
+
+    def __init__(self) -> None:
+        super().__init__("a \\u escape is half of a surrogate pair, which is not text")
+
+
+# In the order of looking: a class before its base.
+_STATUS_OF_ERROR: tuple[tuple[type[LogbridgeError], int], ...] = (
+    (LimitExceeded, 400),
+    (InvalidRequest, 422),
+    (EntryTooLarge, 413),
+    (InvalidEntry, 422),
+    (QueryNotSupported, 501),
+    (QueryRefused, 502),
+    (ReaderUnavailable, 503),
+)
+
+
+class Answer(Struct, frozen=True):
+    """A complete HTTP answer."""
+
+    status: int
+    body: bytes
+    media_type: str = JSON
+    headers: dict[str, str] = {}
+
+    async def send(self, send: Send) -> None:
+        """Send it as two ASGI messages."""
+        headers = [
+            (b"content-type", self.media_type.encode()),
+            (b"content-length", str(len(self.body)).encode()),
+        ]
+        headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def title_of(status: int) -> str:
+    """The name of a status in RFC 9110; Python's own changed with its versions."""
+    return _RENAMED.get(status) or HTTPStatus(status).phrase
+
+
+_RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+def ok(body: object, status: int = 200) -> Answer:
+    """An answer of JSON."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+    return Answer(status, msgspec.json.encode(body), JSON, headers)
+
+
+def problem(
+    status: int, detail: str, beside: object = None, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """A problem; ``beside`` is a struct or mapping whose members stand beside the problem's own."""
+    members = {
+        "type": "about:blank",
+        "title": title_of(status),
+        "status": status,
+        "detail": detail,
+        **msgspec.to_builtins({} if beside is None else beside),
+    }
+    fields = dict(headers or {})
+    if status in (429, 503):
+        fields.setdefault("Retry-After", str(RETRY_AFTER_S))
+    return Answer(status, msgspec.json.encode(members), PROBLEM, fields)
+
+
+def error_answer(error: LogbridgeError, beside: Callable[[str], Any]) -> Answer:
+    """The answer of a request that an error ended; ``beside`` gives the members for its detail.
+
+    Raises the error again if it is none of a request: that is a fault of the bridge.
+    """
+    if isinstance(error, RequestRejected):
+        return problem(error.status, str(error), beside(str(error)), error.headers)
+    for kind, status in _STATUS_OF_ERROR:
+        if isinstance(error, kind):
+            return problem(status, str(error), beside(str(error)))
+    raise error
+
+
+def outcome_problem(outcome: Outcome, beside: object) -> Answer:
+    """The answer of a single write that was not accepted."""
+    assert not isinstance(outcome, Accepted)  # noqa: S101 (for the type checker: its callers answer those)
+    return problem(STATUS_OF_CAUSE[outcome.cause], outcome.reason, beside, _retry_after([outcome]))
+
+
+def gravest_problem(outcomes: Iterable[Outcome], detail: str, beside: object) -> Answer:
+    """The answer of several writes of which none was accepted."""
+    failures = list(outcomes)
+    statuses = {STATUS_OF_CAUSE[failure.cause] for failure in failures if not isinstance(failure, Accepted)}
+    status = next((grave for grave in _GRAVEST_FIRST if grave in statuses), 422)
+    return problem(status, detail, beside, _retry_after(failures) if status == 503 else {})
+
+
+def _retry_after(outcomes: Iterable[Outcome]) -> dict[str, str]:
+    pauses = [o.retry_after_s for o in outcomes if isinstance(o, Failed) and o.retry_after_s is not None]
+    return {"Retry-After": str(max(RETRY_AFTER_S, math.ceil(max(pauses))))} if pauses else {}

@@ -1,0 +1,274 @@
+"""One table of operations: the routes and the OpenAPI document are both made from it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from logbridge.domain.query import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
+from logbridge.entrypoints.http.endpoints import Endpoints, Plain, failed_batch, failed_query, failed_write
+from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
+from logbridge.entrypoints.http.schema import (
+    LEVEL_NAMES,
+    WRITE_EXAMPLE,
+    BatchRequest,
+    ConcurrentTestRequest,
+    Endpoint,
+    ErrorSummary,
+    Health,
+    LoadTestResult,
+    LogRecord,
+    Probe,
+    Problem,
+    QueryResult,
+    Root,
+    ServiceInfo,
+    WriteRequest,
+)
+from logbridge.entrypoints.http.tail import Tail
+from logbridge.entrypoints.results import BatchResult, WriteResult
+from logbridge.entrypoints.settings import Settings
+
+EVENT_STREAM = "text/event-stream"
+
+
+class Response(Struct, frozen=True):
+    """One documented answer. types: all of them hold for the body at once."""
+
+    description: str
+    types: tuple[type, ...]
+    example: Any
+    media_type: str = JSON
+
+
+class Parameter(Struct, frozen=True):
+    """One query parameter or header."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    where: str = "query"
+
+
+class Operation(Struct, frozen=True):
+    """One thing to ask. handler: makes its ASGI endpoint."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    handler: Callable[[Endpoints, Tail], ASGIApp]
+    responses: dict[int, Response]
+    description: str = ""
+    request: type | None = None
+    request_example: Any = None
+    parameters: tuple[Parameter, ...] = ()
+
+
+_ID = "0197a2c4-5d1e-7cc3-98a8-2f1d7f6f3b10"
+_WRITTEN = WriteResult(True, _ID, "")
+_BATCH = BatchResult(
+    2,
+    1,
+    1,
+    ["Entry 1: $.message: Expected `str` of length >= 1"],
+    [
+        _WRITTEN,
+        WriteResult(False, "", "$.message: Expected `str` of length >= 1"),
+    ],
+)
+_TEST = LoadTestResult(True, 500, 499, 1, 1.25, 400.0, 50, [_WRITTEN], ErrorSummary(1, ["queue is full"]))
+_RECORD = LogRecord(
+    _ID,
+    "test-service",
+    "INFO",
+    "async test log",
+    "2024-08-30T10:30:45.123456+00:00",
+    {"user_id": "user123"},
+    "trace-001",
+    "span-001",
+)
+_SERVICE = ServiceInfo("logbridge", "0.1.0", "localhost:50051", 50, 1000)
+_TIME = "2024-08-30T10:30:45.123456+00:00"
+_HEALTHY = Health("healthy", _TIME, True, _SERVICE, "")
+_UNHEALTHY = Health("unhealthy", _TIME, False, _SERVICE, "nothing listens at localhost:50051")
+
+_FILTERS = (
+    Parameter("service_name", "Logs of this service.", {"type": "string"}),
+    Parameter(
+        "level", "Logs of this level, in any letter case.", {"type": "string", "examples": [*LEVEL_NAMES]}
+    ),
+    Parameter("start_time", "Logs of this time and later, RFC 3339.", {"type": "string"}),
+    Parameter("end_time", "Logs of this time and earlier, RFC 3339.", {"type": "string"}),
+    Parameter("trace_id", "Logs of this trace.", {"type": "string"}),
+    Parameter("q", "Text in the message, letter case ignored.", {"type": "string"}),
+    Parameter(
+        "metadata.user_id",
+        "Logs whose metadata has this value. Any metadata.<key>=<value> may be given, any number of them.",
+        {"type": "string"},
+    ),
+)
+_PAGE = (
+    Parameter(
+        "limit",
+        "Logs of one page.",
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+    ),
+    Parameter(
+        "offset", "Logs to pass over.", {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX, "default": 0}
+    ),
+)
+_RESUME = Parameter("Last-Event-ID", "The id of the last event seen.", {"type": "string"}, "header")
+
+_WHY = {
+    400: "Not JSON, or over a limit that the settings name.",
+    403: "Closed to strangers.",
+    409: "This log_id is taken by other content.",
+    413: "The body or the log is too large.",
+    415: "A media type or an encoding that is not supported.",
+    422: "Valid JSON that does not fit: which field, and why.",
+    501: "This log service cannot answer that.",
+    502: "The log service refused.",
+    503: "Too much in flight, or the log service is not reachable.",
+    504: "The log service did not answer in time; the outcome may be unknown.",
+}
+_DETAILS = {
+    400: "the body is not JSON: Expecting value at line 1 column 1",
+    403: "/api/v1/logs/query answers callers on this machine only; LOGBRIDGE_OPEN=read opens it to others",
+    409: "this log_id is taken by other content",
+    413: "the body is larger than LOGBRIDGE_BODY_BYTES_MAX=20971520 bytes",
+    415: "Content-Type text/plain is not supported; send application/json",
+    422: "$.adv_id: Expected `int | null`, got `str`",
+    501: "this sink only writes: it cannot be asked for stored logs",
+    502: "the log service refused it",
+    503: "nothing listens at localhost:50051",
+    504: "no answer before the deadline",
+}
+
+
+def _problems(
+    *statuses: int, also: type | None = None, beside: Callable[[str], Any] = lambda _: {}
+) -> dict[int, Response]:
+    types: tuple[type, ...] = (Problem, also) if also else (Problem,)
+    return {status: Response(_WHY[status], types, _example(status, beside), PROBLEM) for status in statuses}
+
+
+def _example(status: int, beside: Callable[[str], Any]) -> Any:
+    detail = _DETAILS[status]
+    problem = {"type": "about:blank", "title": title_of(status), "status": status, "detail": detail}
+    return problem | msgspec.to_builtins(beside(detail))
+
+
+def operations(prefix: str) -> tuple[Operation, ...]:
+    """Every operation of the API under its base path."""
+    return (*_writing(prefix), *_reading(prefix), *_about(prefix))
+
+
+def _writing(prefix: str) -> tuple[Operation, ...]:
+    return (
+        Operation(
+            "write", "POST", f"{prefix}/write", "Write one log",
+            lambda endpoints, _: Plain(endpoints.write, failed_write),
+            {
+                200: Response("The log service acknowledged it.", (WriteResult,), _WRITTEN),
+                **_problems(400, 409, 413, 415, 422, 502, 503, 504, also=WriteResult, beside=failed_write),
+            },
+            "Any name that is not listed goes into metadata. null in an optional field means leaving it out.",
+            WriteRequest, WRITE_EXAMPLE,
+        ),
+        Operation(
+            "batch", "POST", f"{prefix}/batch", "Write several logs",
+            lambda endpoints, _: Plain(endpoints.batch, failed_batch),
+            {
+                200: Response("The log service acknowledged some of it.", (BatchResult,), _BATCH),
+                **_problems(400, 413, 415, 422, 502, 503, 504, also=BatchResult, beside=failed_batch),
+            },
+            "One result for every log, in the order of the request. A bad one does not sink the others.",
+            BatchRequest, {"log_entries": [WRITE_EXAMPLE, {"message": "two", "level": "ERROR"}]},
+        ),
+        Operation(
+            "concurrent-test", "POST", f"{prefix}/concurrent-test", "Write many generated logs at once",
+            lambda endpoints, _: Plain(endpoints.concurrent_test),
+            {
+                200: Response("The test ran, and something was written.", (LoadTestResult,), _TEST),
+                **_problems(400, 403, 413, 415, 422, 502, 503, 504),
+            },
+            "Each log is a write of its own. Answers callers on this machine only, unless LOGBRIDGE_OPEN has "
+            "test. When nothing was written, the report stands beside the problem.",
+            ConcurrentTestRequest, {"count": 500, "max_workers": 50},
+        ),
+    )  # fmt: skip
+
+
+def _reading(prefix: str) -> tuple[Operation, ...]:
+    return (
+        Operation(
+            "query", "GET", f"{prefix}/query", "Find stored logs, newest first",
+            lambda endpoints, _: Plain(endpoints.query, failed_query),
+            {
+                200: Response("One page.", (QueryResult,), QueryResult(True, [_RECORD], 1, "")),
+                **_problems(403, 422, 501, 502, 503, also=QueryResult, beside=failed_query),
+            },
+            "Answers callers on this machine only, unless LOGBRIDGE_OPEN has read.",
+            parameters=(*_FILTERS, *_PAGE),
+        ),
+        Operation(
+            "tail", "GET", f"{prefix}/tail", "Follow new logs as server-sent events",
+            lambda _, tail: tail,
+            {
+                200: Response(
+                    "Events without end; the data of each is a stored log.", (str,),
+                    "id: 41\n: following\n\nid: 42\ndata: {\"id\":\"…\",\"message\":\"async test log\"}\n\n",
+                    EVENT_STREAM,
+                ),
+                **_problems(403, 422, 501, 502, 503),
+            },
+            "Answers callers on this machine only, unless LOGBRIDGE_OPEN has read.",
+            parameters=(*_FILTERS, _RESUME),
+        ),
+    )  # fmt: skip
+
+
+def _about(prefix: str) -> tuple[Operation, ...]:
+    return (
+        Operation(
+            "health", "GET", f"{prefix}/health", "Whether logs can be written now; writes none",
+            lambda endpoints, _: Plain(endpoints.health),
+            {
+                200: Response("Healthy.", (Health,), _HEALTHY),
+                503: Response("Unhealthy.", (Health,), _UNHEALTHY),
+            },
+        ),
+        Operation(
+            "livez", "GET", "/livez", "Whether the process serves",
+            lambda endpoints, _: Plain(endpoints.livez),
+            {200: Response("It does.", (Probe,), Probe("alive"))},
+        ),
+        Operation(
+            "readyz", "GET", "/readyz", "Whether new work is welcome",
+            lambda endpoints, _: Plain(endpoints.readyz),
+            {200: Response("It is.", (Probe,), Probe("ready")), **_problems(503)},
+        ),
+    )  # fmt: skip
+
+
+def api_routes(table: tuple[Operation, ...], endpoints: Endpoints, tail: Tail) -> list[Route]:
+    """A Starlette route for every operation."""
+    return [
+        Route(
+            operation.path,
+            operation.handler(endpoints, tail),
+            methods=[operation.method],
+            name=operation.name,
+        )
+        for operation in table
+    ]
+
+
+def root_of(table: tuple[Operation, ...], settings: Settings, version: str) -> Root:
+    """What the root address answers."""
+    endpoints = [Endpoint(operation.method, operation.path, operation.summary) for operation in table]
+    return Root(settings.app_name, version, settings.docs_path, endpoints)

@@ -1,0 +1,201 @@
+"""What requests and answers look like: these types check, encode and describe them, all three."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from logbridge import __version__
+from logbridge.domain.entry import EntryFields, LogEntry, LogLevel
+from logbridge.domain.load_test import LoadTestReport
+from logbridge.domain.query import LogPage
+from logbridge.entrypoints.results import WriteResult, write_result
+from logbridge.entrypoints.settings import Settings
+
+WRITE_EXAMPLE: dict[str, Any] = {
+    "message": "async test log",
+    "service_name": "test-service",
+    "level": "INFO",
+    "trace_id": "trace-001",
+    "span_id": "span-001",
+    "adv_id": 1234567,
+    "aweme_id": 987654321,
+    "plan_id": 12345,
+    "monitor_type": "impression",
+    "co_id": 5678,
+    "metadata": {"user_id": "user123", "session_id": "session456"},
+}
+LEVEL_NAMES = (*LogLevel.__members__, "WARNING", "CRITICAL")
+
+
+class WriteRequest(EntryFields):
+    """One log. Any other name goes into metadata: nothing that is sent is dropped."""
+
+
+class StrictWriteRequest(EntryFields, forbid_unknown_fields=True):
+    """The common case, decoded in one pass: only names that the contract knows."""
+
+
+class BatchRequest(Struct):
+    """Several logs, written at once; a bad one fails by itself."""
+
+    log_entries: Annotated[list[WriteRequest], Meta(min_length=1, description="1 to MAX_BATCH_SIZE logs.")]
+
+
+class StrictBatchRequest(Struct, forbid_unknown_fields=True):
+    """A batch of the common case, decoded in one pass."""
+
+    log_entries: list[StrictWriteRequest]
+
+
+class ConcurrentTestRequest(Struct):
+    """How large a concurrent test to run. What is left out is the contract's 10,000 and 50, or the limit."""
+
+    count: Annotated[
+        int | None, Meta(description="Logs to write, 1 to MAX_CONCURRENT_REQUESTS.", examples=[500])
+    ] = None
+    max_workers: Annotated[
+        int | None, Meta(description="Writes at once, 1 to MAX_CONCURRENT_WORKERS.", examples=[50])
+    ] = None
+
+
+class ErrorSummary(Struct, frozen=True):
+    """Failures of a concurrent test, and the reasons of the first few."""
+
+    total_errors: int
+    sample_errors: list[str]
+
+
+class LoadTestResult(Struct, frozen=True):
+    """What came of a concurrent test."""
+
+    success: Annotated[bool, Meta(description="True if any log was accepted.")]
+    total_count: int
+    success_count: int
+    failed_count: int
+    duration_seconds: float
+    logs_per_second: float
+    max_workers: int
+    sample_results: Annotated[list[WriteResult], Meta(max_length=10)]
+    error_summary: ErrorSummary
+
+
+class ServiceInfo(Struct, frozen=True):
+    """Which bridge answers, and what it is set to."""
+
+    name: str
+    version: str
+    grpc_server: Annotated[str, Meta(description="Where logs go.")]
+    max_workers: int
+    max_batch_size: int
+
+
+class Health(Struct, frozen=True):
+    """Whether logs can be written now."""
+
+    status: Annotated[str, Meta(extra_json_schema={"enum": ["healthy", "unhealthy"]})]
+    timestamp: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+    grpc_connection: bool
+    service_info: ServiceInfo
+    detail: Annotated[str, Meta(description="For people: which log service, and what is wrong.")]
+
+
+class Probe(Struct, frozen=True):
+    """The answer of a probe."""
+
+    status: str
+
+
+class LogRecord(Struct, frozen=True):
+    """A stored log."""
+
+    id: str
+    service_name: str
+    level: Annotated[str, Meta(extra_json_schema={"enum": list(LogLevel.__members__)})]
+    message: str
+    timestamp: str
+    metadata: dict[str, str]
+    trace_id: str
+    span_id: str
+
+
+class QueryResult(Struct, frozen=True):
+    """One page of stored logs, newest first; total_count counts all that match."""
+
+    success: bool
+    logs: list[LogRecord]
+    total_count: int
+    error_message: str
+
+
+class Endpoint(Struct, frozen=True):
+    """One thing that the bridge can be asked."""
+
+    method: str
+    path: str
+    summary: str
+
+
+class Root(Struct, frozen=True):
+    """What this is, and where to go from here."""
+
+    name: str
+    version: str
+    docs: str
+    endpoints: list[Endpoint]
+
+
+class Problem(Struct, frozen=True):
+    """Why a request failed (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Meta(description="What is wrong, and what is allowed.")]
+
+
+def log_record(entry: LogEntry) -> LogRecord:
+    """An entry as the contract shows it."""
+    return LogRecord(
+        entry.id,
+        entry.service_name,
+        entry.level.name,
+        entry.message,
+        entry.timestamp,
+        entry.metadata,
+        entry.trace_id,
+        entry.span_id,
+    )
+
+
+def query_result(page: LogPage) -> QueryResult:
+    """A page as the contract shows it."""
+    return QueryResult(True, [log_record(entry) for entry in page.entries], page.total_count, "")
+
+
+def load_test_result(report: LoadTestReport) -> LoadTestResult:
+    """A report as the contract shows it."""
+    per_second = report.done_count / report.duration_s if report.duration_s else 0.0
+    return LoadTestResult(
+        success=report.success_count > 0,
+        total_count=report.plan.count,
+        success_count=report.success_count,
+        failed_count=report.failed_count,
+        duration_seconds=round(report.duration_s, 6),
+        logs_per_second=round(per_second, 2),
+        max_workers=report.plan.workers,
+        sample_results=[write_result(outcome) for outcome in report.samples],
+        error_summary=ErrorSummary(
+            report.failed_count, [write_result(outcome).error_message for outcome in report.failures]
+        ),
+    )
+
+
+def service_info(settings: Settings) -> ServiceInfo:
+    """Which bridge this is."""
+    return ServiceInfo(
+        name=settings.app_name,
+        version=__version__,
+        grpc_server=settings.sink_url.removeprefix("grpc://"),
+        max_workers=settings.max_concurrent_workers,
+        max_batch_size=settings.max_batch_size,
+    )

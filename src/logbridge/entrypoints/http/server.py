@@ -1,0 +1,130 @@
+"""Serving over TCP with uvicorn: one process, or several workers that share one socket."""
+
+import errno
+import functools
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
+
+from logbridge.domain.errors import InvalidSetting
+from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.http.app import create_app
+from logbridge.entrypoints.settings import Settings
+
+KEEP_ALIVE_S = 75
+BACKLOG = 2048
+# On top of the longest that a write may take: what was begun is finished before the process ends.
+_GRACE_S = 2
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's HTTP, which also tells the application that the server stops: endless answers end then."""
+
+    def shutdown(self) -> None:
+        app: Any = self.config.loaded_app
+        app.state.lifecycle.stopping.set()
+        super().shutdown()
+
+
+def serve(settings: Settings, workers: int = 1) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code of the process (0 after a clean stop).
+
+    workers: processes; each has a bridge of its own. Raises InvalidSetting with one line when HOST or PORT
+    cannot be had.
+    """
+    with bind(settings) as listener, _clean_exit():
+        announce(settings, listener)
+        config = _config(settings, workers)
+        if workers > 1:
+            Multiprocess(config, sockets=[listener]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def make_app(settings: Settings) -> Starlette:
+    """The application of one process."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return create_app(make_container(settings))
+
+
+def bind(settings: Settings) -> socket.socket:
+    """A listening socket at HOST and PORT. Raises InvalidSetting."""
+    try:
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        raise InvalidSetting("HOST", settings.host, f"no such address: {error}") from None
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _not_bound(settings, error) from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _not_bound(settings: Settings, error: OSError) -> InvalidSetting:
+    if isinstance(error, PermissionError):
+        return InvalidSetting("PORT", str(settings.port), "needs more rights; choose one above 1023")
+    if error.errno == errno.EADDRINUSE:
+        return InvalidSetting("PORT", str(settings.port), "is taken by another program; choose another")
+    return InvalidSetting("HOST", settings.host, f"cannot be listened at: {error.strerror}")
+
+
+def announce(settings: Settings, listener: socket.socket) -> None:
+    """Print the one line that says where the bridge listens."""
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    url = f"http://{shown}:{port}"
+    print(f"{settings.app_name} listens at {url}, its docs are at {url}{settings.docs_path}", flush=True)
+
+
+def _config(settings: Settings, workers: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        functools.partial(make_app, settings),
+        factory=True,
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        workers=workers,
+        proxy_headers=False,
+        server_header=False,
+        access_log=settings.debug,
+        log_config=None,
+        log_level="info" if settings.debug else "warning",
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.request_timeout_s) + _GRACE_S,
+    )
+
+
+@contextmanager
+def _clean_exit() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it once more when it is done; here that does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    stops = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(stop, lambda *_: None) for stop in stops]
+    try:
+        yield
+    finally:
+        for stop, handler in zip(stops, before, strict=True):
+            signal.signal(stop, handler)

@@ -1,0 +1,280 @@
+"""The log service: WriteLog, BatchWriteLog, QueryLog and FollowLog over gRPC, in front of a store.
+
+It serves the peers of the gRPC contract (docs/wire.md) unchanged, and stores before it answers.
+"""
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+import grpc
+import msgspec
+from google.protobuf.message import DecodeError, Message
+from grpc.aio import Server, ServicerContext
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from logbridge import __version__
+from logbridge.adapters.grpc import logservice_pb2 as pb
+from logbridge.adapters.grpc.mapping import (
+    SERVICE,
+    VERSION_KEY,
+    from_request,
+    level_of,
+    to_message,
+    to_result,
+)
+from logbridge.adapters.grpc.status import SHUTTING_DOWN, status_of_error, status_of_outcome
+from logbridge.domain.entry import EntryMaker, LogEntry, classify
+from logbridge.domain.errors import (
+    EntryTooLarge,
+    InvalidEntry,
+    InvalidRequest,
+    InvalidSetting,
+    LogbridgeError,
+)
+from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
+from logbridge.domain.ports import Deadline, LogReader, LogSink
+
+DEADLINE_DEFAULT_S = 30.0
+MESSAGE_BYTES_MIN = 4 * 1024 * 1024
+REASON_CHARACTERS_MAX = 1000  # a status travels in HTTP/2 headers, which end at 8 KiB
+REASONS_MAX = 3
+HEALTH_SERVICE = "grpc.health.v1.Health"
+
+Context = ServicerContext[bytes, bytes]
+Unary = Callable[[bytes, Deadline], Awaitable[Message]]
+
+
+class Store(LogSink, LogReader, Protocol):
+    """What a log service needs: both ports over the same logs."""
+
+
+class NotWrittenError(Exception):
+    """A single write that was not accepted; carries its outcome to the status that says so."""
+
+    def __init__(self, outcome: Refused | Failed | Unknown) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+class LogServiceServer:
+    """The log service on host:port (port 0: any free one), in front of ``store``, which it does not close."""
+
+    def __init__(self, store: Store, *, host: str, port: int, maker: EntryMaker) -> None:
+        self.port = port
+        self._host = host
+        self._entry_bytes_max = maker.entry_bytes_max
+        self._calls = _Calls(store, maker)
+        self._health = health.HealthServicer()
+        self._server: Server | None = None
+
+    async def start(self) -> None:
+        """Listen; ``port`` then is the real one. Raises InvalidSetting if it cannot."""
+        _check_free(self._host, self.port)
+        # Text can grow fourfold on the wire: each pair of metadata has a frame of its own.
+        message_bytes_max = max(MESSAGE_BYTES_MIN, 4 * self._entry_bytes_max + 65_536)
+        # Without SO_REUSEPORT a second service cannot take half of the calls in silence.
+        options = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", message_bytes_max))
+        server = grpc.aio.server(options=options)
+        server.add_generic_rpc_handlers((self._calls.handler(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        try:
+            self.port = server.add_insecure_port(f"{host}:{self.port}")
+        except RuntimeError as error:
+            await server.stop(None)
+            raise InvalidSetting("LOGBRIDGE_SERVICE_HOST", self._host, str(error)) from None
+        await server.start()
+        self._server = server
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls, give running writes ``grace_s`` seconds to end; follows end at once."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        await self._health.enter_graceful_shutdown()
+        self._calls.end_follows()
+        await server.stop(grace_s)
+
+
+def _check_free(host: str, port: int) -> None:
+    """grpc would write its own lines to stderr, and settle for half of the addresses of a name."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise InvalidSetting(
+            "LOGBRIDGE_SERVICE_HOST", host, f"leads to no address: {error.strerror}"
+        ) from None
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    continue  # localhost may name an IPv6 address that this machine does not have
+                reason = (
+                    f"cannot listen on {host}:{port}: {error.strerror}; stop what uses it, or choose another"
+                )
+                raise InvalidSetting("GRPC_SERVER_PORT", str(port), reason) from None
+
+
+class _Calls:
+    """The methods of the service: from request bytes to answer messages."""
+
+    def __init__(self, store: Store, maker: EntryMaker) -> None:
+        self._store = store
+        self._maker = maker
+        self._follows: set[asyncio.Task[object]] = set()
+        self._stopping = False
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        unary = {"WriteLog": self._write, "BatchWriteLog": self._write_batch, "QueryLog": self._query}
+        methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            name: grpc.unary_unary_rpc_method_handler(_unary(call)) for name, call in unary.items()
+        }
+        methods["FollowLog"] = grpc.unary_stream_rpc_method_handler(self._follow)
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    async def _write(self, raw: bytes, deadline: Deadline) -> Message:
+        request = pb.WriteLogRequest()
+        _parse(request, raw)
+        if not request.HasField("log_entry"):
+            raise InvalidRequest("$.log_entry", "expected an entry, got none")
+        outcomes = await self._store.write((self._entry(request.log_entry),), deadline=deadline)
+        if not isinstance(outcomes[0], Accepted):
+            raise NotWrittenError(outcomes[0])
+        return pb.WriteLogResponse(success=True, log_id=outcomes[0].log_id)
+
+    async def _write_batch(self, raw: bytes, deadline: Deadline) -> Message:
+        request = pb.BatchWriteLogRequest()
+        _parse(request, raw)
+        if not request.log_entries:
+            raise InvalidRequest("$.log_entries", "expected 1 entry or more, got none")
+        made = [self._entry_or_refused(message) for message in request.log_entries]
+        entries = [entry for entry in made if isinstance(entry, LogEntry)]
+        written = iter(await self._store.write(entries, deadline=deadline) if entries else ())
+        # Even a batch of nothing but bad entries is answered with OK: a status could give one reason only,
+        # and peers would take it for a broken call.
+        return _batch_response([next(written) if isinstance(entry, LogEntry) else entry for entry in made])
+
+    async def _query(self, raw: bytes, deadline: Deadline) -> Message:
+        request = pb.QueryLogRequest()
+        _parse(request, raw)
+        page = await self._store.query(from_request(request), deadline=deadline)
+        logs = [to_message(entry) for entry in page.entries]
+        return pb.QueryLogResponse(logs=logs, total_count=page.total_count, success=True)
+
+    def _entry(self, message: pb.LogEntry) -> LogEntry:
+        """Raises InvalidEntry."""
+        try:
+            level = level_of(message.level)
+        except ValueError as error:
+            raise InvalidEntry("$.level", str(error)) from None
+        draft = classify(
+            {
+                "message": message.message,
+                "service_name": message.service_name,
+                "level": level.name,
+                "trace_id": message.trace_id,
+                "span_id": message.span_id,
+                "metadata": dict(message.metadata),
+                "timestamp": message.timestamp,
+                "log_id": message.id,
+            }
+        )
+        entry = self._maker.make(draft)
+        assigned = entry.timestamp_assigned or message.timestamp_assigned
+        return msgspec.structs.replace(entry, timestamp_assigned=assigned)
+
+    def _entry_or_refused(self, message: pb.LogEntry) -> LogEntry | Refused:
+        try:
+            return self._entry(message)
+        except InvalidEntry as error:
+            cause = Cause.TOO_LARGE if isinstance(error, EntryTooLarge) else Cause.INVALID
+            return Refused(message.id, str(error), cause)
+
+    async def _follow(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
+        await _name_ourselves(context)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (grpc runs every call in a task)
+        self._follows.add(task)
+        try:
+            async with aclosing(self._followed(raw)) as answers:
+                async for answer in answers:
+                    yield answer.SerializeToString()
+        except LogbridgeError as error:
+            await context.abort(status_of_error(error), _short(str(error)))
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            await context.abort(SHUTTING_DOWN, "the log service is shutting down")
+        finally:
+            self._follows.discard(task)
+
+    async def _followed(self, raw: bytes) -> AsyncGenerator[pb.FollowLogResponse, None]:
+        request = pb.FollowLogRequest()
+        _parse(request, raw)
+        after = request.after if request.HasField("after") else None
+        async with aclosing(self._store.follow(from_request(request.filter), after=after)) as stored:
+            async for item in stored:
+                log_entry = to_message(item.entry) if item.entry else None
+                yield pb.FollowLogResponse(sequence=item.sequence, log_entry=log_entry)
+
+    def end_follows(self) -> None:
+        self._stopping = True
+        for task in self._follows:
+            task.cancel()
+
+
+def _unary(call: Unary) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    async def handle(raw: bytes, context: Context) -> bytes:
+        await _name_ourselves(context)
+        remaining_s = context.time_remaining()
+        wait_s = DEADLINE_DEFAULT_S if remaining_s is None else remaining_s
+        try:
+            answer = await call(raw, Deadline(time.monotonic() + wait_s))
+        except NotWrittenError as error:
+            await context.abort(status_of_outcome(error.outcome), _short(str(error)))
+        except LogbridgeError as error:
+            await context.abort(status_of_error(error), _short(str(error)))
+        return answer.SerializeToString()
+
+    return handle
+
+
+async def _name_ourselves(context: Context) -> None:
+    await context.send_initial_metadata(((VERSION_KEY, __version__),))
+
+
+def _parse(message: Message, raw: bytes) -> None:
+    try:
+        message.ParseFromString(raw)
+    except DecodeError:
+        reason = f"these bytes are not a {type(message).__name__} (a string may not be UTF-8)"
+        raise InvalidRequest("$", reason) from None
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= REASON_CHARACTERS_MAX else f"{reason[:REASON_CHARACTERS_MAX]}…"
+
+
+def _batch_response(outcomes: Sequence[Outcome]) -> pb.BatchWriteLogResponse:
+    reasons = [f"Entry {i}: {o.reason}" for i, o in enumerate(outcomes) if not isinstance(o, Accepted)]
+    more = f"; and {len(reasons) - REASONS_MAX} more" if len(reasons) > REASONS_MAX else ""
+    return pb.BatchWriteLogResponse(
+        success=not reasons,
+        error_message="; ".join(reasons[:REASONS_MAX]) + more,
+        log_ids=[outcome.log_id for outcome in outcomes if isinstance(outcome, Accepted)],
+        results=[to_result(outcome) for outcome in outcomes],
+    )

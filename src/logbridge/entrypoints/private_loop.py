@@ -1,0 +1,98 @@
+"""One event loop in one daemon thread, in which all connections of the Python surface live.
+
+grpc.aio is noisy in several loops of a process; callers come from any loop and any thread.
+"""
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from logbridge.entrypoints.container import Container, close
+
+T = TypeVar("T")
+
+
+class PrivateLoop:
+    """One event loop in one daemon thread, for all connections of the process."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.open_containers: set[Container] = set()
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="logbridge", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
+        """Begin work here and await it in the caller's loop; cancelling the wait lets the work go on."""
+        return asyncio.wrap_future(self._begin(work))
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        # Not run_coroutine_threadsafe: it hands a cancellation on to the work.
+        answer: Future[T] = Future()
+
+        def begin() -> None:
+            task = self._loop.create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(deliver)
+
+        def deliver(task: "asyncio.Task[T]") -> None:
+            self._tasks.discard(task)
+            error = task.exception()
+            if not answer.set_running_or_notify_cancel():
+                return
+            if error is None:
+                answer.set_result(task.result())
+            else:
+                answer.set_exception(error)
+
+        self._loop.call_soon_threadsafe(begin)
+        return answer
+
+    async def close(self, container: Container) -> None:
+        """Close a container that was opened here; a second call does nothing."""
+        if container in self.open_containers:
+            self.open_containers.discard(container)
+            await close(container)
+
+    def let_go(self, container: Container) -> None:
+        """Close the container of a client that was dropped without aclose."""
+        if self.pid == os.getpid() and self._thread.is_alive():
+            self._begin(self.close(container))
+
+    def stop(self) -> None:
+        """Finish what was begun (each write ends by its deadline), close what is open, and end the thread."""
+        if self.pid != os.getpid():
+            return
+        self._begin(self._finish()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _finish(self) -> None:
+        begun = self._tasks - {asyncio.current_task()}
+        await asyncio.gather(*begun, return_exceptions=True)
+        for container in list(self.open_containers):
+            await self.close(container)
+
+
+class _Process:
+    """The loop of this process; after a fork the child has none, for threads are not forked."""
+
+    def __init__(self) -> None:
+        self._starting = threading.Lock()
+        self._private: PrivateLoop | None = None
+
+    def loop(self) -> PrivateLoop:
+        with self._starting:
+            if self._private is None or self._private.pid != os.getpid():
+                self._private = PrivateLoop()
+                atexit.register(self._private.stop)
+            return self._private
+
+
+private_loop = _Process().loop
