@@ -1,4 +1,4 @@
-"""A log service as they are in the field: a real gRPC server that knows nothing of logbridge, with a script."""
+"""A log service as in the field: a real gRPC server that knows nothing of logbridge, with a script."""
 
 import asyncio
 from collections.abc import Callable
@@ -64,7 +64,7 @@ class FieldPeer:
     async def start(self, port: int) -> None:
         """Listen on a port of 127.0.0.1, 0 for any."""
         self._server = grpc.aio.server(options=self._options)
-        handlers = {
+        handlers: dict[str, Any] = {
             name: grpc.unary_unary_rpc_method_handler(self._scripted(name, method))
             for name, method in self._methods.items()
         }

@@ -24,17 +24,16 @@ MESSAGE = "written from Swagger UI"
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, root_path: str = "") -> AsyncIterator[int]:
+async def serving(app: ASGIApp) -> AsyncIterator[int]:
     """The app behind a real server; gives its port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, ws="none", root_path=root_path)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none"))
+    served = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield listener.getsockname()[1]
     finally:
         server.should_exit = True
-        await serving
+        await served
         listener.close()
 
 
@@ -50,7 +49,6 @@ async def port(sink: MemorySink) -> AsyncIterator[int]:
     container = make_container(load({}, {}, None), sink)
     async with serving(create_app(container)) as port:
         yield port
-    await close(container)
 
 
 @pytest.fixture

@@ -219,21 +219,29 @@ async def test_what_waits_at_the_deadline_is_unknown(path: Path) -> None:
     await store.aclose()
 
 
-async def test_waiting_entries_are_limited(store: SqliteStore, other_process: sqlite3.Connection) -> None:
-    """Beyond the limit of waiting entries a write fails at once as overloaded, and names the limit."""
-    other_process.execute("BEGIN IMMEDIATE")
+async def test_waiting_entries_are_limited(path: Path) -> None:
+    """Beyond the limit of waiting entries a write fails at once as overloaded, naming the limit."""
+    store = SqliteStore(path, lock_wait_s=30)
     entry = make_entry()
-    large = [entry] * (WAITING_ENTRIES_MAX - 1)
-    writes = [asyncio.ensure_future(store.write(batch, deadline=soon(60))) for batch in ([entry], large)]
-    await asyncio.sleep(0)
-    outcomes = await store.write([entry] * 2, deadline=soon())
-    other_process.execute("ROLLBACK")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        full = [entry] * WAITING_ENTRIES_MAX
+        # One of these is begun and held up by the lock, the other fills the queue.
+        writes = [asyncio.ensure_future(store.write(full, deadline=soon(30))) for _ in range(3)]
+        (over,) = await asyncio.wait_for(_first_failed(store), 10)
+        other.execute("ROLLBACK")
     await asyncio.gather(*writes)
-    assert {type(outcome) for outcome in outcomes} <= {Failed, Accepted}
-    over = await asyncio.gather(*(store.write(large, deadline=soon(60)) for _ in range(3)))
-    failed = [outcome for answer in over for outcome in answer if isinstance(outcome, Failed)]
-    assert {outcome.cause for outcome in failed} == {Cause.OVERLOADED}
-    assert str(WAITING_ENTRIES_MAX) in failed[0].reason
+    await store.aclose()
+    assert over.cause is Cause.OVERLOADED
+    assert str(WAITING_ENTRIES_MAX) in over.reason
+
+
+async def _first_failed(store: SqliteStore) -> list[Failed]:
+    while True:
+        outcomes = await store.write([make_entry()], deadline=soon(0))
+        failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+        if failed:
+            return failed
 
 
 def test_a_full_disk_fails_only_what_does_not_fit(path: Path) -> None:

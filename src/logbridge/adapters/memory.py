@@ -9,6 +9,7 @@ from enum import Enum
 from msgspec import Struct
 
 from logbridge.adapters.followers import Followers
+from logbridge.adapters.taken_id import answer_again
 from logbridge.domain.entry import LogEntry, text_bytes
 from logbridge.domain.errors import ReaderUnavailable
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
@@ -112,7 +113,7 @@ class MemorySink:
         key = (entry.service_name, entry.id)
         stored = self._by_id.get(key)
         if stored is not None:
-            return Accepted(entry.id) if stored.same_content(entry) else id_taken(entry)
+            return answer_again(stored, entry)
         if len(self.entries) >= self._entries_max:
             reason = f"the memory sink is full: it keeps at most {self._entries_max} entries"
             return Failed(entry.id, reason, Cause.OVERLOADED)
@@ -150,12 +151,6 @@ class MemorySink:
                         yield Followed(sequence, entry)
                 await stored.wait()
         raise ReaderUnavailable("the memory sink is closed")
-
-
-def id_taken(entry: LogEntry) -> Refused:
-    """The answer to an id that is stored with other content for the same service."""
-    reason = f"id {entry.id!r} of service {entry.service_name!r} is taken by other content"
-    return Refused(entry.id, reason, Cause.CONFLICT)
 
 
 def _page(entries: list[LogEntry]) -> list[LogEntry]:

@@ -3,8 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 
-from logbridge.adapters.memory import id_taken
 from logbridge.adapters.sqlite_file import ENTRY_COLUMNS, to_entry, to_row
+from logbridge.adapters.taken_id import answer_again
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import InvalidEntry
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused
@@ -55,7 +55,7 @@ def _store(connection: sqlite3.Connection, entry: LogEntry) -> Outcome:
     if connection.execute(_INSERT, row).rowcount:
         return Accepted(entry.id)
     found = connection.execute(_SELECT_BY_ID, (entry.service_name, entry.id)).fetchone()
-    return Accepted(entry.id) if to_entry(found).same_content(entry) else id_taken(entry)
+    return answer_again(to_entry(found), entry)
 
 
 def _failed(entry: LogEntry, error: sqlite3.Error) -> Failed:

@@ -21,8 +21,8 @@ from logbridge.entrypoints.commands.talk import query, write
 
 _HELP = """Programs send logs over HTTP; logbridge hands them to a gRPC log service.
 
-First steps: `logbridge dev` starts everything here. In a second terminal, `logbridge write "hello"` writes a log \
-and `logbridge query` shows it. Each command tells more with --help.
+First steps: `logbridge dev` starts everything here. In a second terminal, `logbridge write "hello"` writes \
+a log and `logbridge query` shows it. Each command tells more with --help.
 """
 
 _ENDING = """Exit codes: 0 fine; 1 something failed (a log was not accepted, a check failed); \
@@ -47,7 +47,7 @@ app.command(write, group="Talk to a running bridge")
 app.command(query, group="Talk to a running bridge")
 app.command(tail, group="Talk to a running bridge")
 app.command(import_logs, name="import", group="Talk to a running bridge")
-app.command(check, group="Look and test")
+app.command(check)
 app.command(config, group="Look and test")
 app.command(openapi, group="Look and test")
 

@@ -45,6 +45,7 @@ DEADLINE_DEFAULT_S = 30.0
 MESSAGE_BYTES_MIN = 4 * 1024 * 1024
 REASON_CHARACTERS_MAX = 1000  # a status travels in HTTP/2 headers, which end at 8 KiB
 REASONS_MAX = 3
+CALLS_WAITING_MAX = 100_000
 HEALTH_SERVICE = "grpc.health.v1.Health"
 
 Context = ServicerContext[bytes, bytes]
@@ -79,8 +80,14 @@ class LogServiceServer:
         _check_free(self._host, self.port)
         # Text can grow fourfold on the wire: each pair of metadata has a frame of its own.
         message_bytes_max = max(MESSAGE_BYTES_MIN, 4 * self._entry_bytes_max + 65_536)
-        # Without SO_REUSEPORT a second service cannot take half of the calls in silence.
-        options = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", message_bytes_max))
+        options = (
+            # With SO_REUSEPORT a second service would take half of the calls in silence.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", message_bytes_max),
+            # By default grpc drops calls, without a word, when 1,000 wait to be begun.
+            ("grpc.server.max_pending_requests", CALLS_WAITING_MAX),
+            ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
+        )
         server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers((self._calls.handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -39,7 +39,7 @@ from logbridge.domain.errors import (
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
 from logbridge.domain.query import LogFilter, LogQuery
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+TEXT = st.text(st.characters(codec="utf-8"))
 
 
 @given(

@@ -20,14 +20,18 @@ from logbridge.entrypoints.commands.options import BridgeAddress, bridge_url
 
 _SERVICE = "logbridge-check"
 
-check = App(name="check", help="Test a running bridge, or the way to the log service without one.")
+check = App(
+    name="check",
+    group="Look and test",
+    help="Test a running bridge, or the way to the log service without one.",
+)
 
 Answer = dict[str, Any]
 Tick = Callable[[], None]
 
 
 class Step(Struct, frozen=True):
-    """One check. writes: how many answers it waits for. run: gives a line for people, or raises CheckFailed."""
+    """One check. writes: answers it waits for. run: gives a line for people, or raises CheckFailed."""
 
     name: str
     writes: int
@@ -54,7 +58,7 @@ def http(
     json: Annotated[bool, Parameter(negative=())] = False,
     address: BridgeAddress | None = None,
 ) -> Exit:
-    """Test a running bridge: health, one write, a batch of 50, a concurrent test of 500, 200 requests at once.
+    """Test a running bridge: health, a write, a batch of 50, a concurrent test of 500, 200 requests at once.
 
     Example: logbridge check http --url http://127.0.0.1:8001 --full
 

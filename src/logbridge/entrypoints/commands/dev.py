@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from typing import Any, Literal
 
 import httpx
 import msgspec
@@ -96,7 +97,7 @@ async def _run(settings: Settings, environment: dict[str, str]) -> int:
 
 
 class _Children:
-    """The two processes. Sessions of their own keep Ctrl-C from them: they are stopped one after the other."""
+    """The two processes. Sessions of their own keep Ctrl-C from them: dev stops one after the other."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
@@ -108,12 +109,15 @@ class _Children:
             sys.executable, "-m", "logbridge", command, env=self._environment, start_new_session=True
         )
 
-    async def watch(self, stopping: "asyncio.Future[bool]") -> int:
+    async def watch(self, stopping: "asyncio.Task[Literal[True]]") -> int:
         """Wait until told to stop (0) or until a child ends for good: gives its exit code."""
         while True:
-            ends = {asyncio.ensure_future(process.wait()): name for name, process in self._running.items()}
+            ends: dict[asyncio.Task[Any], str] = {
+                asyncio.ensure_future(process.wait()): name for name, process in self._running.items()
+            }
+            every: set[asyncio.Task[Any]] = {stopping, *ends}
             try:
-                await asyncio.wait({stopping, *ends}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(every, return_when=asyncio.FIRST_COMPLETED)
                 ended = {name: end.result() for end, name in ends.items() if end.done()}
             finally:
                 for end in ends:
@@ -126,7 +130,7 @@ class _Children:
             if not await self._restart_service(-code, stopping):
                 return Exit.FINE
 
-    async def _restart_service(self, signal_number: int, stopping: "asyncio.Future[bool]") -> bool:
+    async def _restart_service(self, signal_number: int, stopping: "asyncio.Task[Literal[True]]") -> bool:
         """False if it was told to stop meanwhile."""
         terminal.notice(f"the log service was killed by signal {signal_number}, starting it again")
         # A service that is killed again and again must not keep the machine busy.
@@ -169,7 +173,7 @@ async def _greet(settings: Settings) -> None:
     host = "127.0.0.1" if settings.host in _ANY_HOST else settings.host
     url = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     async with httpx.AsyncClient(**client_options(url)) as client:
-        while not await _healthy(client, f"{settings.api_prefix}/health"):
+        while not await _healthy(client, f"{settings.api_prefix}/health"):  # noqa: ASYNC110 (no event)
             await asyncio.sleep(_ASK_EVERY_S)
     terminal.line(_greeting(url, settings))
 

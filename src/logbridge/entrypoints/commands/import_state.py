@@ -38,7 +38,7 @@ def state_file(path: Path, url: str, service_name: str | None) -> Path:
 
 
 def load_progress(state: Path, stream: BinaryIO) -> Progress:
-    """The progress that was saved, or of a file that is no longer the same one the start of a new generation."""
+    """The progress that was saved; for another file at the same path, the start of a new generation."""
     try:
         saved = msgspec.json.decode(state.read_bytes(), type=Progress)
     except (OSError, msgspec.DecodeError):

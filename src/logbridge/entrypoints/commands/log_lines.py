@@ -19,7 +19,7 @@ _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Line(NamedTuple):
-    """One line. number: from 1. offset and end: bytes from the start. raw: without its line end, None if too long."""
+    """One line. number: from 1. offset, end: in bytes. raw: without its line end, None if it is too long."""
 
     number: int
     offset: int

@@ -21,7 +21,7 @@ def _parameter(setting: Setting) -> Any:
 def _flags_class() -> type:
     fields = {setting.field: _parameter(setting) for setting in SETTINGS}
     body = {"__annotations__": fields, **dict.fromkeys(fields)}
-    flags = dataclass(frozen=True, kw_only=True)(type("SettingFlags", (), body))
+    flags: type = dataclass(frozen=True, kw_only=True)(type("SettingFlags", (), body))
     return Parameter(name="*", group=_SETTINGS_GROUP)(flags)
 
 

@@ -42,7 +42,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def stop_event() -> asyncio.Event:
-    """Set by Ctrl-C, SIGTERM or the end of the terminal; the running loop handles these signals from now on."""
+    """Set by Ctrl-C, SIGTERM or the end of the terminal, which the running loop handles from now on."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

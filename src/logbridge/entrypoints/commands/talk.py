@@ -115,7 +115,7 @@ def query(
 ) -> Exit:
     """Show stored logs, newest first.
 
-    Example: logbridge query --service shop --level ERROR --since 2024-08-30T10:00:00Z --metadata user_id=user123
+    Example: logbridge query --service shop --level ERROR --metadata user_id=user123
 
     Parameters
     ----------

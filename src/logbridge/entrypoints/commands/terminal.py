@@ -50,8 +50,8 @@ def styled_level(level: str) -> Text:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """A table on stdout. Cells are data, never markup."""
     shown = Table(title=title, title_justify="left")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
+    for index, column in enumerate(columns):
+        shown.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
         shown.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
     Console(file=sys.stdout).print(shown)

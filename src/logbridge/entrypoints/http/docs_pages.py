@@ -83,7 +83,7 @@ _PAGE = """\
 <title>{title}</title>
 <link rel="icon" type="image/png" href="{icon}">
 {styles}</head>
-<body>
+<body style="margin: 0">
 <div id="docs" data-openapi="{openapi}"></div>
 {scripts}</body>
 </html>
