@@ -24,7 +24,7 @@ _ARGUMENTS = [
 
 @dataclass
 class Visit:
-    """An open page. requests: all URLs it asked for. complaints: console errors, warnings, uncaught errors."""
+    """A page. requests: every URL asked for. complaints: console errors and warnings, uncaught errors."""
 
     page: Page
     requests: list[str] = field(default_factory=list)

@@ -76,8 +76,8 @@ class EntryFields(Struct, omit_defaults=True):
     level: Annotated[
         str | None,
         Meta(
-            description="DEBUG, INFO, WARN, ERROR or FATAL, in any letter case; WARNING and CRITICAL are read "
-            "as WARN and FATAL. Without it INFO.",
+            description="DEBUG, INFO, WARN, ERROR or FATAL, in any letter case; "
+            "WARNING and CRITICAL are read as WARN and FATAL. Without it INFO.",
         ),
     ] = None
     trace_id: Annotated[str | None, Meta(description="The trace that this log belongs to.")] = None
@@ -93,7 +93,7 @@ class EntryFields(Struct, omit_defaults=True):
     metadata: Annotated[
         dict[str, Any] | None,
         Meta(
-            description="Any JSON values: strings stay as they are, null is left out, the rest becomes JSON text."
+            description="Any JSON values: strings stay, null is left out, the rest becomes JSON text."
         ),
     ] = None
     timestamp: Annotated[
@@ -132,7 +132,7 @@ def classify(raw: object) -> EntryDraft:
 
 
 def split_path(message: str) -> tuple[str, str]:
-    """A msgspec message as (path, reason): ``Expected `int` - at `$.adv_id``` → (``$.adv_id``, ``Expected `int```)."""
+    """A msgspec message as (path, reason): "Expected `int` - at `$.adv_id`" gives ("$.adv_id", "Expected `int`")."""
     reason, _, path = message.rpartition(" - at ")
     return (path.strip("`"), reason) if reason else ("$", message)
 

@@ -89,7 +89,7 @@ async def run_load_test(
 def sample_drafts(
     service_name: str, now: Callable[[], str], random: Random, client_type: str
 ) -> Iterator[EntryDraft]:
-    """Generated logs of the contract's shape, without end: ``<service>-concurrent-test``, traces 000000 and on."""
+    """Generated logs of the contract's shape, without end; the traces count from 000000."""
     levels = list(LogLevel.__members__)
     number = 0
     while True:

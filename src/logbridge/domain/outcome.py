@@ -42,7 +42,7 @@ class Failed(Struct, frozen=True):
 
 
 class Unknown(Struct, frozen=True):
-    """It may have been written or not. Sent again under the same id it is stored once, where ids are honoured."""
+    """It may have been written or not. Sent again under its id it is stored once, where ids are honoured."""
 
     log_id: str
     reason: str

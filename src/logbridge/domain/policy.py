@@ -1,4 +1,4 @@
-"""Limits and policies: checked when they are made, so that a wrong one stops the start; they decide, never wait."""
+"""Limits and policies: checked when made, so that a wrong one stops the start; they decide, never wait."""
 
 from msgspec import Struct
 
@@ -45,7 +45,7 @@ class RequestLimits(Struct, frozen=True):
 
 
 class AdmissionPolicy(Struct, frozen=True):
-    """How much may be in flight at once: entries (MAX_CONCURRENT_REQUESTS), and the wait advised beyond it."""
+    """How many entries may be in flight at once (MAX_CONCURRENT_REQUESTS), and the wait advised beyond."""
 
     entries_max: int = 10_000
     retry_after_s: float = 1.0

@@ -58,7 +58,7 @@ class LogFilter(Struct, frozen=True, kw_only=True):
 
 
 class LogQuery(LogFilter, frozen=True, kw_only=True):
-    """One page of the logs of a filter, newest first. limit: 1 to 1,000 entries. offset: entries to pass over."""
+    """One page of the logs of a filter, newest first. limit: 1 to 1,000. offset: entries to pass over."""
 
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
     offset: Annotated[int, Meta(ge=0, le=OFFSET_MAX)] = 0

@@ -14,7 +14,7 @@ class Exit(IntEnum):
     NOT_REACHED = 3  # no bridge answers at the address
 
 
-class CommandFailed(LogbridgeError):  # noqa: N818 (named as the errors of the domain are)
+class CommandFailed(LogbridgeError):
     """A command that cannot go on; the message is the line that people see. code: int, the exit code."""
 
     code = Exit.FAILED

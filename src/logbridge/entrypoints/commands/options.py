@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+import httpx
 from cyclopts import Group, Parameter
 
 from logbridge.entrypoints.commands.ending import UsageError
@@ -52,9 +53,14 @@ class BridgeAddress:
 
 
 def bridge_url(address: BridgeAddress | None) -> str:
-    """The bridge's URL, without a slash at the end. Raises InvalidSetting."""
+    """The bridge's URL, without a slash at the end. Raises InvalidSetting, UsageError."""
     flags = {"url": address.url} if address and address.url is not None else {}
-    return load(flags).bridge_url
+    url = load(flags).bridge_url
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise UsageError(f"LOGBRIDGE_URL={url}: {error}") from None
+    return url
 
 
 @Parameter(name="*", group=Group("Which logs", sort_key=5))

@@ -22,7 +22,7 @@ _ACCEPT = "application/json, application/*+json"
 _NESTED = "it is nested too deeply"
 
 
-class ClientLeft(Exception):  # noqa: N818 (not an error: nobody is there to be answered)
+class ClientLeft(Exception):
     """The client hung up before its request was complete."""
 
 

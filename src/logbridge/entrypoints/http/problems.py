@@ -39,7 +39,7 @@ STATUS_OF_CAUSE = {
 _GRAVEST_FIRST = (503, 504, 502)
 
 
-class RequestRejected(LogbridgeError):  # noqa: N818 (named like the other errors of the tree)
+class RequestRejected(LogbridgeError):
     """A request that HTTP itself rejects. status: int. headers: what the answer must say besides."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:

@@ -17,7 +17,8 @@ from logbridge.entrypoints.commands import terminal
 URL = "http://127.0.0.1:8001"
 API = f"{URL}/api/v1/logs"
 LOG = {
-    "id": "i", "service_name": "shop", "level": "ERROR", "message": "no\x1b[31m", "timestamp": "2024-08-30T10:30:45Z",
+    "id": "i", "service_name": "shop", "level": "ERROR", "message": "no\x1b[31m",
+    "timestamp": "2024-08-30T10:30:45Z",
     "metadata": {"note": "two words"}, "trace_id": "t", "span_id": "",
 }  # fmt: skip
 
@@ -66,6 +67,7 @@ def test_write_that_fails_exits_with_1(
         ["nonsense"],
         ["query", "--metadata", "x"],
         ["query", "--url", "ftp://x"],
+        ["query", "--url", "http://x:12,"],
         ["config", "--port", "x"],
         ["serve", "--workers", "0"],
         ["import"],
@@ -170,15 +172,19 @@ def test_tail_refused(answer: httpx.Response, code: int, respx_mock: respx.MockR
     assert run(["tail"]) == code
 
 
+def _ctrl_c(_: httpx.Request) -> httpx.Response:
+    raise KeyboardInterrupt
+
+
 def test_tail_ends_well_by_ctrl_c(respx_mock: respx.MockRouter) -> None:
     """Ctrl-C is the normal end of following."""
-    respx_mock.get(f"{API}/tail").mock(side_effect=KeyboardInterrupt)
+    respx_mock.get(f"{API}/tail").mock(side_effect=_ctrl_c)
     assert run(["tail"]) == 0
 
 
 def test_interrupted_command(respx_mock: respx.MockRouter) -> None:
     """Ctrl-C elsewhere ends without a traceback, with the code of shells."""
-    respx_mock.get(f"{API}/query").mock(side_effect=KeyboardInterrupt)
+    respx_mock.get(f"{API}/query").mock(side_effect=_ctrl_c)
     assert run(["query"]) == 130
 
 

@@ -1,0 +1,82 @@
+"""The bridge over TCP, as a process of its own: start, requests, a tail, a stop."""
+
+import asyncio
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from logbridge.domain.errors import InvalidSetting
+from logbridge.entrypoints.http.server import bind
+from logbridge.entrypoints.settings import Settings
+
+API = "/api/v1/logs"
+_PROGRAM = """
+import sys
+from logbridge.entrypoints.http.server import serve
+from logbridge.entrypoints.settings import Settings
+if __name__ == "__main__":
+    sys.exit(serve(Settings(host="127.0.0.1", port=0, sink="memory://"), int(sys.argv[1])))
+"""
+
+
+@asynccontextmanager
+async def running(program: str, workers: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A serving process and its address; it is killed if the test leaves it running."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, program, str(workers), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        found = re.search(r"http://[\d.]+:\d+", line)
+        assert found
+        assert "/docs" in line
+        yield process, found[0]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_it_serves_and_stops_cleanly(tmp_path: object, workers: int, stop: signal.Signals) -> None:
+    """It writes over TCP; a stop ends an open tail properly, and the exit code is 0."""
+    program = f"{tmp_path}/program.py"
+    with open(program, "w") as file:  # noqa: ASYNC230 (a small file, before anything runs)
+        file.write(_PROGRAM)
+    async with (
+        running(program, workers) as (process, url),
+        httpx.AsyncClient(base_url=url, timeout=20) as client,
+    ):
+        answer = await client.post(f"{API}/write", json={"message": "a"})
+        assert answer.json()["success"] is True
+        assert "server" not in answer.headers
+        async with client.stream("GET", f"{API}/tail") as tail:
+            lines = tail.aiter_lines()
+            assert (await anext(lines)).startswith("id: ")
+            process.send_signal(stop)
+            async for _ in lines:
+                pass
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+def test_a_taken_port_is_one_line() -> None:
+    """A port that another program has is refused by name, value and remedy."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(InvalidSetting, match=f"PORT={port}: is taken by another program"):
+            bind(Settings(host="127.0.0.1", port=port))
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
+def test_a_host_that_is_not_here_is_one_line(host: str) -> None:
+    """An address of another machine, or none at all, names HOST."""
+    with pytest.raises(InvalidSetting, match=f"HOST={host}"):
+        bind(Settings(host=host, port=0))
