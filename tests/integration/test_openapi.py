@@ -11,6 +11,8 @@ from openapi_spec_validator import validate
 from logbridge.adapters.memory import MemorySink, Step, fail, hang, lose, refuse
 from logbridge.domain.errors import QueryNotSupported, QueryRefused, ReaderUnavailable
 from logbridge.domain.ports import LogSink
+from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.routes import operations
 from logbridge.entrypoints.settings import Settings
@@ -33,7 +35,7 @@ BODIES: dict[str, Any] = {
     f"{API}/batch": {"log_entries": [ENTRY]},
     f"{API}/concurrent-test": {"count": 1},
 }
-# Answers of a stream without end, and of a bridge that has not started, are looked at elsewhere.
+# A bridge that has not started is asked below; a stream without end is read in test_http.py and test_read.py.
 ELSEWHERE = {(f"{API}/tail", "200"), ("/readyz", "503")}
 
 
@@ -100,6 +102,15 @@ async def test_a_lost_connection_is_a_documented_504() -> None:
     """An unknown outcome fits the document as well."""
     async with serving(MemorySink([lose("broke")])) as client:
         check(await client.post(f"{API}/write", json=ENTRY), f"{API}/write")
+
+
+async def test_a_bridge_that_has_not_started_is_a_documented_503() -> None:
+    """Before the application has started, readyz answers as documented."""
+    transport = httpx.ASGITransport(create_app(make_container(FAST, MemorySink())))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    check(answer, "/readyz")
 
 
 async def test_the_served_document_is_this_one() -> None:

@@ -92,9 +92,7 @@ class EntryFields(Struct, omit_defaults=True):
     co_id: Annotated[int | None, Meta(description="Company; goes into metadata.")] = None
     metadata: Annotated[
         dict[str, Any] | None,
-        Meta(
-            description="Any JSON values: strings stay, null is left out, the rest becomes JSON text."
-        ),
+        Meta(description="Any JSON values: strings stay, null is left out, the rest becomes JSON text."),
     ] = None
     timestamp: Annotated[
         str | None, Meta(description="The entry's time, RFC 3339; without it the time of arrival.")
@@ -132,7 +130,7 @@ def classify(raw: object) -> EntryDraft:
 
 
 def split_path(message: str) -> tuple[str, str]:
-    """A msgspec message as (path, reason): "Expected `int` - at `$.adv_id`" gives ("$.adv_id", "Expected `int`")."""
+    """A msgspec message as (path, reason): "Expected `int` - at `$.co_id`" is ("$.co_id", "Expected `int`")."""
     reason, _, path = message.rpartition(" - at ")
     return (path.strip("`"), reason) if reason else ("$", message)
 
@@ -183,7 +181,7 @@ class EntryMaker(Struct, frozen=True):
         for name in BUSINESS_FIELDS:
             value = getattr(fields, name)
             if value is not None and name not in texts:
-                texts[name] = value if type(value) is str else str(value)
+                texts[name] = value if type(value) is str else self._json_text(value, f"$.{name}")
         if draft.unknown:
             self._add(texts, draft.unknown, "$")
         return texts

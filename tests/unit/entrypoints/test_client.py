@@ -98,6 +98,7 @@ async def test_python_values_have_a_text(sink: MemorySink) -> None:
         ({"message": "m", "timestamp": "yesterday"}, "$.timestamp"),
         ({"message": "m", "metadata": {"a": Unprintable()}}, "$.metadata: cannot be written"),
         ({"message": "m", "x": Unprintable()}, "$.x: cannot be written as JSON: ZeroDivisionError: no text"),
+        ({"message": "m", "adv_id": 10**5000}, "$.adv_id: cannot be written as JSON"),
         ({"message": "\ud800"}, "$.message"),
         ({"message": "m" * 300_000}, "at most 262144 are allowed"),
     ],
