@@ -130,7 +130,7 @@ def classify(raw: object) -> EntryDraft:
 
 
 def split_path(message: str) -> tuple[str, str]:
-    """A msgspec message as (path, reason): "Expected `int` - at `$.co_id`" is ("$.co_id", "Expected `int`")."""
+    """A msgspec message, "Expected `int` - at `$.co_id`", as ("$.co_id", "Expected `int`")."""
     reason, _, path = message.rpartition(" - at ")
     return (path.strip("`"), reason) if reason else ("$", message)
 

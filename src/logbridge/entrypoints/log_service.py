@@ -1,6 +1,6 @@
 """The log service: WriteLog, BatchWriteLog, QueryLog and FollowLog over gRPC, in front of a store.
 
-It serves the peers of the gRPC contract (docs/wire.md) unchanged, and stores before it answers.
+It serves the peers of the gRPC contract (docs/log-service.md) unchanged, and stores before it answers.
 """
 
 import asyncio

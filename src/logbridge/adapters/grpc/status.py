@@ -1,6 +1,6 @@
 """gRPC statuses, in one table each way: what a status says of an entry, and which status says it to a client.
 
-The rules are those of the gRPC contract (docs/wire.md). Nothing outside adapters/grpc names a status.
+The rules are those of the gRPC contract (docs/log-service.md). Nothing outside adapters/grpc names a status.
 """
 
 import re
