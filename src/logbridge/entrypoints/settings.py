@@ -266,10 +266,15 @@ def check_sink_url(url: str) -> tuple[str, str]:
 
 
 def _has_port(parts: SplitResult) -> bool:
+    return _port_is_valid(parts) and parts.port is not None
+
+
+def _port_is_valid(parts: SplitResult) -> bool:
     try:
-        return parts.port is not None
+        _ = parts.port
     except ValueError:  # above 65535, or no number
         return False
+    return True
 
 
 def check_store_url(url: str) -> tuple[str, str]:
@@ -286,7 +291,7 @@ def check_store_url(url: str) -> tuple[str, str]:
 def check_bridge_url(url: str) -> None:
     """Raises ValueError that says what is allowed."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _port_is_valid(parts):
         raise ValueError("allowed is http://host:port or https://host:port")
 
 

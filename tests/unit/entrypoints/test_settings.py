@@ -46,6 +46,7 @@ def test_order_of_sources(tmp_path: Path) -> None:
         ("LOGBRIDGE_SINK", "grpc://x:99999", "grpc://host:port"),
         ("LOGBRIDGE_STORE", "sqlite://x", "sqlite:///file"),
         ("LOGBRIDGE_URL", "localhost:8001", "http://host:port"),
+        ("LOGBRIDGE_URL", "http://localhost:12x", "http://host:port"),
         ("LOGBRIDGE_DOCS_PATH", "docs", "begins with /"),
         ("LOGBRIDGE_DOCS_PATH", "/redoc", "path of its own"),
         ("LOGBRIDGE_REQUEST_TIMEOUT_S", "0", "above 0"),

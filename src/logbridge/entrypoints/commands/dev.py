@@ -1,7 +1,9 @@
 """dev: the log service and the bridge together, as two child processes that live and end as one."""
 
 import asyncio
+import ctypes
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ from logbridge.entrypoints.commands.service import stop_event
 from logbridge.entrypoints.settings import SETTINGS, Settings, explain, load
 
 _STOP_S = 15.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ASK_EVERY_S = 0.1
 _RESTART_PAUSE_MAX_S = 5.0
 _ANY_HOST = ("0.0.0.0", "::")
@@ -106,7 +109,13 @@ class _Children:
 
     async def start(self, command: str) -> None:
         self._running[command] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "logbridge", command, env=self._environment, start_new_session=True
+            sys.executable,
+            "-m",
+            "logbridge",
+            command,
+            env=self._environment,
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
 
     async def watch(self, stopping: "asyncio.Task[Literal[True]]") -> int:
@@ -148,6 +157,11 @@ class _Children:
             process = self._running.get(name)
             if process is not None and process.returncode is None:
                 await _end(process)
+
+
+def _end_with_parent() -> None:
+    """In the child: SIGTERM when dev dies without a word (kill -9), so that no orphan keeps its port."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _ended_code(ended: Mapping[str, int]) -> int:

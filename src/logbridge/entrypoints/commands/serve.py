@@ -19,4 +19,7 @@ def serve(*, workers: int = 1, flags: SettingFlags | None = None) -> int:
 
     if workers < 1:
         raise UsageError(f"--workers {workers}: expected 1 or more")
-    return serve_http(load(given(flags)), workers=workers)
+    settings = load(given(flags))
+    if workers > 1 and settings.sink.startswith("memory:"):
+        raise UsageError(f"--workers {workers}: each worker would keep logs of its own in {settings.sink}")
+    return serve_http(settings, workers=workers)

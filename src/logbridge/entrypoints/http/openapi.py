@@ -27,15 +27,22 @@ def openapi_document(table: tuple[Operation, ...], settings: Settings) -> dict[s
             "description": "Programs send logs over HTTP; the bridge hands them to a gRPC log service.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        # Relative to the document: it holds behind a proxy that adds a path prefix, too.
+        "servers": [{"url": _root_from(settings.openapi_path), "description": "This bridge"}],
         "paths": paths,
         "components": {"schemas": _components(table)},
     }
+
+
+def _root_from(path: str) -> str:
+    return "../" * (path.count("/") - 1) or "./"
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
     document: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
+        "tags": [operation.tag],
         "responses": {str(status): _response(answer) for status, answer in operation.responses.items()},
     }
     document["responses"]["default"] = {

@@ -120,6 +120,9 @@ def problem(
         **msgspec.to_builtins({} if beside is None else beside),
     }
     fields = dict(headers or {})
+    if status == 413:
+        # The rest of the body is not read, so nothing else can follow on this connection.
+        fields["Connection"] = "close"
     if status in (429, 503):
         fields.setdefault("Retry-After", str(RETRY_AFTER_S))
     return Answer(status, msgspec.json.encode(members), PROBLEM, fields)

@@ -66,6 +66,7 @@ class Operation(Struct, frozen=True):
     request: type | None = None
     request_example: Any = None
     parameters: tuple[Parameter, ...] = ()
+    tag: str = ""
 
 
 _ID = "0197a2c4-5d1e-7cc3-98a8-2f1d7f6f3b10"
@@ -164,7 +165,10 @@ def _example(status: int, beside: Callable[[str], Any]) -> Any:
 
 def operations(prefix: str) -> tuple[Operation, ...]:
     """Every operation of the API under its base path."""
-    return (*_writing(prefix), *_reading(prefix), *_about(prefix))
+    groups = {"write": _writing(prefix), "read": _reading(prefix), "health": _about(prefix)}
+    return tuple(
+        msgspec.structs.replace(operation, tag=tag) for tag, group in groups.items() for operation in group
+    )
 
 
 def _writing(prefix: str) -> tuple[Operation, ...]:
