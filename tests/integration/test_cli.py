@@ -126,9 +126,10 @@ def test_killed_import_goes_on_without_doubles(dev: Dev) -> None:
     count = 20_000
     file = dev.folder / "app.log"
     file.write_bytes(b"".join(b"ERROR same line \xff\n" if n % 2 else b"line %d\n" % n for n in range(count)))
+    states_before = set((dev.folder / "state").rglob("*.json"))
     first = dev.start("import", str(file), "--service", "imported")
     deadline_s = time.monotonic() + DEADLINE_S
-    while not list((dev.folder / "state").rglob("*.json")) and time.monotonic() < deadline_s:
+    while set((dev.folder / "state").rglob("*.json")) == states_before and time.monotonic() < deadline_s:
         assert first.poll() is None
     first.kill()
     first.communicate(timeout=DEADLINE_S)
