@@ -68,3 +68,7 @@ class LogReader(Protocol):
         Raises QueryNotSupported where the log service has no such method.
         """
         ...
+
+
+class LogStore(LogSink, LogReader, Protocol):
+    """Both ports over the same logs: what a log service stands in front of."""

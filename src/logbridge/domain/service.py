@@ -1,4 +1,4 @@
-"""The use cases: write, write a batch, query, follow, health. The concurrent test is in load_test.py."""
+"""The use cases: write, write a batch, query, follow, health. The concurrent test is in load_run.py."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 

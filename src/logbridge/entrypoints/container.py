@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import uuid_utils
 from dependency_injector import containers, providers
@@ -15,14 +15,10 @@ from logbridge.adapters.memory import MemorySink
 from logbridge.adapters.sqlite import SqliteStore
 from logbridge.domain.entry import EntryMaker
 from logbridge.domain.policy import AdmissionPolicy, BatchPolicy, DeadlinePolicy, RequestLimits
-from logbridge.domain.ports import LogReader, LogSink
+from logbridge.domain.ports import LogReader, LogSink, LogStore
 from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339
 from logbridge.entrypoints.settings import Settings, check_sink_url, check_store_url
-
-
-class Store(LogSink, LogReader, Protocol):
-    """What a log service needs: both ports over the same logs."""
 
 
 def open_sink(settings: Settings) -> LogSink:
@@ -38,7 +34,7 @@ def reader_of(sink: LogSink) -> LogReader | None:
     return cast(LogReader, sink) if hasattr(sink, "query") else None
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings) -> LogStore:
     """The store of ``settings.store``. Raises StoreError."""
     scheme, path = check_store_url(settings.store)
     return MemorySink() if scheme == "memory" else SqliteStore(Path(path))

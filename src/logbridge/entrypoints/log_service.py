@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Protocol
 
 import grpc
 import msgspec
@@ -39,7 +38,7 @@ from logbridge.domain.errors import (
     LogbridgeError,
 )
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
-from logbridge.domain.ports import Deadline, LogReader, LogSink
+from logbridge.domain.ports import Deadline, LogStore
 
 DEADLINE_DEFAULT_S = 30.0
 MESSAGE_BYTES_MIN = 4 * 1024 * 1024
@@ -50,10 +49,6 @@ HEALTH_SERVICE = "grpc.health.v1.Health"
 
 Context = ServicerContext[bytes, bytes]
 Unary = Callable[[bytes, Deadline], Awaitable[Message]]
-
-
-class Store(LogSink, LogReader, Protocol):
-    """What a log service needs: both ports over the same logs."""
 
 
 class NotWrittenError(Exception):
@@ -67,7 +62,7 @@ class NotWrittenError(Exception):
 class LogServiceServer:
     """The log service on host:port (port 0: any free one), in front of ``store``, which it does not close."""
 
-    def __init__(self, store: Store, *, host: str, port: int, maker: EntryMaker) -> None:
+    def __init__(self, store: LogStore, *, host: str, port: int, maker: EntryMaker) -> None:
         self.port = port
         self._host = host
         self._entry_bytes_max = maker.entry_bytes_max
@@ -139,7 +134,7 @@ def _check_free(host: str, port: int) -> None:
 class _Calls:
     """The methods of the service: from request bytes to answer messages."""
 
-    def __init__(self, store: Store, maker: EntryMaker) -> None:
+    def __init__(self, store: LogStore, maker: EntryMaker) -> None:
         self._store = store
         self._maker = maker
         self._follows: set[asyncio.Task[object]] = set()

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from logbridge.domain.entry import EntryDraft, split_path
 from logbridge.domain.errors import InvalidRequest, LogbridgeError
-from logbridge.domain.load_test import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts
+from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts
 from logbridge.domain.outcome import Accepted
 from logbridge.domain.service import LogBridge
 from logbridge.entrypoints.http.access import require_access

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from logbridge import __version__
 from logbridge.domain.entry import EntryFields, LogEntry, LogLevel
-from logbridge.domain.load_test import LoadTestReport
+from logbridge.domain.load_run import LoadTestReport
 from logbridge.domain.query import LogPage
 from logbridge.entrypoints.results import WriteResult, write_result
 from logbridge.entrypoints.settings import Settings

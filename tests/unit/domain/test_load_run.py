@@ -6,7 +6,7 @@ import pytest
 
 from logbridge.domain.entry import EntryDraft
 from logbridge.domain.errors import InvalidRequest, LimitExceeded
-from logbridge.domain.load_test import SAMPLES_MAX, LoadTestPlan, run_load_test, sample_drafts
+from logbridge.domain.load_run import SAMPLES_MAX, LoadTestPlan, run_load_test, sample_drafts
 from logbridge.domain.outcome import Accepted, Failed, Outcome
 from logbridge.domain.policy import RequestLimits
 
