@@ -179,10 +179,29 @@ def test_killed_log_service_comes_back(tmp_path: Path) -> None:
         assert end(dev.process)[0] == 0
 
 
+def test_killed_dev_leaves_no_orphans(tmp_path: Path) -> None:
+    """When dev itself is killed, its children end by themselves and give their ports back."""
+    dev = Dev(tmp_path)
+    children = _children(dev)
+    assert len(children) == 2
+    dev.process.kill()
+    dev.process.communicate(timeout=DEADLINE_S)
+    deadline_s = time.monotonic() + DEADLINE_S
+    while any(Path(f"/proc/{pid}/exe").exists() for pid in children):
+        assert time.monotonic() < deadline_s
+
+
+def _children(dev: Dev) -> list[int]:
+    return [
+        int(pid)
+        for pid in Path(f"/proc/{dev.process.pid}/task/{dev.process.pid}/children").read_text().split()
+    ]
+
+
 def _service_pid(dev: Dev) -> int:
-    children = Path(f"/proc/{dev.process.pid}/task/{dev.process.pid}/children").read_text().split()
-    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in children}
-    return next(pid for pid, command in commands.items() if b"service" in command)
+    return next(
+        pid for pid in _children(dev) if b"service" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    )
 
 
 def test_dev_says_that_a_port_is_taken(tmp_path: Path) -> None:

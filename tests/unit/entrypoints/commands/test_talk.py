@@ -70,6 +70,7 @@ def test_write_that_fails_exits_with_1(
         ["query", "--url", "http://x:12,"],
         ["config", "--port", "x"],
         ["serve", "--workers", "0"],
+        ["serve", "--workers", "2", "--sink", "memory://"],
         ["import"],
         ["import", "--nonsense"],
         ["import", "missing.log"],

@@ -138,6 +138,7 @@ async def test_a_body_over_the_limit_is_not_read() -> None:
         declared = await client.post(f"{API}/write", content=b" " * 2001)
         streamed = await client.post(f"{API}/write", content=parts())
     assert [declared.status_code, streamed.status_code] == [413, 413]
+    assert declared.headers["Connection"] == "close"
     assert pulled == 3
 
 
