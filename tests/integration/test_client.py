@@ -168,17 +168,44 @@ asyncio.run(main())
         assert [entry.message for entry in store.entries] == ["kept"]
 
 
-def test_a_forked_child_has_a_loop_of_its_own() -> None:
-    """After a fork the child writes through a thread of its own, and both end cleanly."""
+async def test_a_child_forked_too_late_is_told_so() -> None:
+    """A fork after the first write never hangs: the child is told the reason, the parent writes on."""
     code = """
 import asyncio, os, warnings
-from logbridge import write_log
+from logbridge import AsyncLogServiceClient, batch_write_logs, write_log
+async def close(client):
+    await client.aclose()
+client = AsyncLogServiceClient("{address}")
+assert asyncio.run(client.write_log("parent"))["success"]
 assert asyncio.run(write_log("parent"))["success"]
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork with threads
 child = os.fork()
-assert asyncio.run(write_log("either"))["success"]
-if child:
-    assert os.waitpid(child, 0)[1] == 0
+if not child:
+    result = asyncio.run(write_log("child"))
+    batch = asyncio.run(batch_write_logs([{"message": "child"}]))
+    asyncio.run(close(client))
+    told = "forked after the first write"
+    os._exit(0 if told in result["error_message"] and told in batch["errors"][0] else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert asyncio.run(write_log("parent again"))["success"]
+"""
+    async with log_service() as (address, store):
+        code = code.replace("{address}", address)
+        done = await asyncio.to_thread(run_python, code, LOGBRIDGE_SINK=f"grpc://{address}")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [entry.message for entry in store.entries] == ["parent", "parent", "parent again"]
+
+
+def test_a_write_of_a_late_exit_hook_is_told_so() -> None:
+    """When the interpreter ends, a write after the last connection closed answers, and raises nothing."""
+    code = """
+import asyncio, atexit
+from logbridge import write_log
+def late():
+    result = asyncio.run(write_log("late"))
+    assert "interpreter is ending" in result["error_message"], result
+atexit.register(late)
+assert asyncio.run(write_log("first"))["success"]
 """
     done = run_python(code, LOGBRIDGE_SINK="memory://")
     assert (done.returncode, done.stderr) == (0, "")

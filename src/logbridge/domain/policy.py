@@ -56,10 +56,9 @@ class AdmissionPolicy(Struct, frozen=True):
 
 
 class DeadlinePolicy(Struct, frozen=True):
-    """How long things may take, in seconds: a whole write or query, and one attempt of it."""
+    """How long a write or query may take in all, in seconds."""
 
     request_s: float = 10.0
-    attempt_s: float = 5.0
 
     def __post_init__(self) -> None:
-        _at_least(0.001, request_s=self.request_s, attempt_s=self.attempt_s)
+        _at_least(0.001, request_s=self.request_s)

@@ -6,6 +6,7 @@ that the caller hands in belongs to the caller's loop and is used there.
 
 import asyncio
 import json
+import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ from logbridge.domain.ports import LogSink
 from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339
 from logbridge.entrypoints.container import Container, make_container
-from logbridge.entrypoints.private_loop import PrivateLoop, private_loop
+from logbridge.entrypoints.private_loop import LoopGone, PrivateLoop, private_loop
 from logbridge.entrypoints.results import BatchResult, WriteResult, batch_result, write_result
 from logbridge.entrypoints.settings import Settings, check_sink_url, load
 
@@ -62,7 +63,10 @@ class AsyncLogServiceClient:
             return _answer(WriteResult(False, _given_id(fields), str(error)))
         if self._closed:
             return _answer(WriteResult(False, _given_id(fields), _CLOSED))
-        outcome = await self._begin(lambda bridge: bridge.write(draft))
+        try:
+            outcome = await self._begin(lambda bridge: bridge.write(draft))
+        except LoopGone as error:
+            return _answer(WriteResult(False, _given_id(fields), str(error)))
         return _answer(write_result(outcome))
 
     async def batch_write_logs(self, log_entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -75,7 +79,7 @@ class AsyncLogServiceClient:
             return _answer(_refused_batch(len(drafts), _CLOSED))
         try:
             outcomes = await self._begin(lambda bridge: bridge.write_batch(drafts))
-        except InvalidRequest as error:
+        except (InvalidRequest, LoopGone) as error:
             return _answer(_refused_batch(len(drafts), str(error)))
         return _answer(batch_result(outcomes))
 
@@ -84,7 +88,7 @@ class AsyncLogServiceClient:
         self._closed = True
         with self._opening:
             opened, self._opened = self._opened, None
-        if opened is not None:
+        if opened is not None and opened[0].pid == os.getpid():
             private, container = opened
             await private.run(private.close(container))
 
@@ -119,9 +123,9 @@ class AsyncLogServiceClient:
     def _open(self) -> tuple[PrivateLoop, Container]:
         private = private_loop()
         with self._opening:
-            # A connection from before a fork belongs to a thread that the child does not have.
-            if self._opened is None or self._opened[0] is not private:
+            if self._opened is None:
                 container = make_container(self._settings())
+                container.bridge()  # made under the lock: providers are not safe in threads
                 self._opened = private, container
                 private.open_containers.add(container)
                 weakref.finalize(self, private.let_go, container).atexit = False

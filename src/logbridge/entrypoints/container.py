@@ -80,7 +80,7 @@ def build_bridge(
             test_writes_max=settings.max_concurrent_requests,
             test_workers_max=settings.max_concurrent_workers,
         ),
-        deadlines=DeadlinePolicy(request_s=settings.request_timeout_s, attempt_s=settings.attempt_timeout_s),
+        deadlines=DeadlinePolicy(request_s=settings.request_timeout_s),
         monotonic=time.monotonic,
     )
 

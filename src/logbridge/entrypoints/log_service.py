@@ -41,7 +41,7 @@ from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, 
 from logbridge.domain.ports import Deadline, LogStore
 
 DEADLINE_DEFAULT_S = 30.0
-MESSAGE_BYTES_MIN = 4 * 1024 * 1024
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 REASON_CHARACTERS_MAX = 1000  # a status travels in HTTP/2 headers, which end at 8 KiB
 REASONS_MAX = 3
 CALLS_WAITING_MAX = 100_000
@@ -62,8 +62,17 @@ class NotWrittenError(Exception):
 class LogServiceServer:
     """The log service on host:port (port 0: any free one), in front of ``store``, which it does not close."""
 
-    def __init__(self, store: LogStore, *, host: str, port: int, maker: EntryMaker) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        *,
+        host: str,
+        port: int,
+        maker: EntryMaker,
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
+    ) -> None:
         self.port = port
+        self._message_bytes_max = message_bytes_max
         self._host = host
         self._entry_bytes_max = maker.entry_bytes_max
         self._calls = _Calls(store, maker)
@@ -74,7 +83,7 @@ class LogServiceServer:
         """Listen; ``port`` then is the real one. Raises InvalidSetting if it cannot."""
         _check_free(self._host, self.port)
         # Text can grow fourfold on the wire: each pair of metadata has a frame of its own.
-        message_bytes_max = max(MESSAGE_BYTES_MIN, 4 * self._entry_bytes_max + 65_536)
+        message_bytes_max = max(self._message_bytes_max, 4 * self._entry_bytes_max + 65_536)
         options = (
             # With SO_REUSEPORT a second service would take half of the calls in silence.
             ("grpc.so_reuseport", 0),

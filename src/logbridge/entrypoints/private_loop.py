@@ -11,9 +11,14 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from logbridge.domain.errors import LogbridgeError
 from logbridge.entrypoints.container import Container, close
 
 T = TypeVar("T")
+
+
+class LoopGone(LogbridgeError):
+    """No write can go out from here any more; the message says why."""
 
 
 class PrivateLoop:
@@ -42,6 +47,9 @@ class PrivateLoop:
 
         def deliver(task: "asyncio.Task[T]") -> None:
             self._tasks.discard(task)
+            if task.cancelled():
+                answer.cancel()
+                return
             error = task.exception()
             if not answer.set_running_or_notify_cancel():
                 return
@@ -50,7 +58,13 @@ class PrivateLoop:
             else:
                 answer.set_exception(error)
 
-        self._loop.call_soon_threadsafe(begin)
+        try:
+            self._loop.call_soon_threadsafe(begin)
+        except RuntimeError:
+            work.close()
+            raise LoopGone(
+                "the interpreter is ending, and with it the connection to the log service"
+            ) from None
         return answer
 
     async def close(self, container: Container) -> None:
@@ -80,19 +94,22 @@ class PrivateLoop:
             await self.close(container)
 
 
-class _Process:
-    """The loop of this process; after a fork the child has none, for threads are not forked."""
+class _OwnLoop:
+    """The loop of this process. A child that was forked after its start has none: threads are not forked."""
 
     def __init__(self) -> None:
         self._starting = threading.Lock()
         self._private: PrivateLoop | None = None
 
-    def loop(self) -> PrivateLoop:
+    def get(self) -> PrivateLoop:
+        """The loop, started with the first call. Raises LoopGone in a child forked after that."""
         with self._starting:
-            if self._private is None or self._private.pid != os.getpid():
+            if self._private is not None and self._private.pid != os.getpid():
+                raise LoopGone("this process was forked after the first write: gRPC's threads stayed behind")
+            if self._private is None:
                 self._private = PrivateLoop()
                 atexit.register(self._private.stop)
             return self._private
 
 
-private_loop = _Process().loop
+private_loop = _OwnLoop().get

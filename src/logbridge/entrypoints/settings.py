@@ -102,7 +102,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=200, description="the most levels of nesting of a metadata value")
     ] = 64
     request_timeout_s: Annotated[Seconds, Meta(description="seconds that a write or query may take")] = 10.0
-    attempt_timeout_s: Annotated[Seconds, Meta(description="seconds that one attempt of it may take")] = 5.0
+    attempt_timeout_s: Annotated[
+        Seconds, Meta(description="seconds that one attempt to write may take; there is one attempt")
+    ] = 5.0
     grpc_message_bytes_max: Annotated[
         int,
         Meta(ge=65_536, le=2**31 - 1, description="the most bytes of a message that the log service takes"),

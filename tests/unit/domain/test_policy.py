@@ -14,7 +14,6 @@ from logbridge.domain.policy import AdmissionPolicy, BatchPolicy, DeadlinePolicy
         (AdmissionPolicy, "entries_max"),
         (AdmissionPolicy, "retry_after_s"),
         (DeadlinePolicy, "request_s"),
-        (DeadlinePolicy, "attempt_s"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_never_made(policy: type, field: str) -> None:

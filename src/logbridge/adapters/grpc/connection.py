@@ -67,21 +67,20 @@ class Connection:
         """Whether the connection stands; False means that the next call may meet another peer."""
         return self._opened().get_state() is grpc.ChannelConnectivity.READY
 
-    async def call(
-        self, method: str, request: bytes, deadline: Deadline, service: str = SERVICE
-    ) -> Answer | RpcFailure:
-        """Call a unary method; what a peer or a network does is never an exception."""
+    async def call(self, method: str, request: bytes, deadline: Deadline) -> Answer | RpcFailure:
+        """Call a method of the log service, when there is room; what a peer does is never an exception."""
         try:
             async with asyncio.timeout(deadline.remaining_s(self.monotonic())):
                 await self._room.acquire()
         except TimeoutError:
             return self._expired()
         try:
-            return await self._call_now(f"/{service}/{method}", request, deadline)
+            return await self.call_at_once(f"/{SERVICE}/{method}", request, deadline)
         finally:
             self._room.release()
 
-    async def _call_now(self, path: str, request: bytes, deadline: Deadline) -> Answer | RpcFailure:
+    async def call_at_once(self, path: str, request: bytes, deadline: Deadline) -> Answer | RpcFailure:
+        """Call a unary method beside whatever waits for room."""
         remaining_s = deadline.remaining_s(self.monotonic())
         if not remaining_s:
             return self._expired()

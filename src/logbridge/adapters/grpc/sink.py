@@ -22,6 +22,7 @@ CHECK_TIMEOUT_S = 2.0
 SINGLES_AFTER_AMBIGUITY_S = 30.0
 # A batch is its entries, each with a tag and a length; protobuf writes lengths below 2 GiB in 5 bytes.
 _ENTRY_FRAME_BYTES = 6
+_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _SPLIT = frozenset((Fate.TOO_LARGE, Fate.REFUSED, Fate.CONFLICT))
 
 
@@ -144,7 +145,7 @@ class GrpcSink(GrpcReader):
             return SinkHealth(False, f"{address}: this sink is closed")
         with self._connection.in_use():
             deadline = Deadline(self._connection.monotonic() + CHECK_TIMEOUT_S)
-            answer = await self._connection.call("Check", b"", deadline, "grpc.health.v1.Health")
+            answer = await self._connection.call_at_once(_HEALTH_CHECK, b"", deadline)
         if isinstance(answer, RpcFailure):
             alive = answer.fate is Fate.UNIMPLEMENTED
             return SinkHealth(alive, f"{address}: answers, has no health service" if alive else answer.reason)

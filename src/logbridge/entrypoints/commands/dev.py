@@ -16,11 +16,12 @@ from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.bridge import client_options
 from logbridge.entrypoints.commands.ending import Exit
-from logbridge.entrypoints.commands.options import SettingFlags, given
+from logbridge.entrypoints.commands.options import SettingFlags, given, told_unknown
 from logbridge.entrypoints.commands.service import stop_event
 from logbridge.entrypoints.settings import SETTINGS, Settings, explain, load
 
-_STOP_S = 15.0
+# Beyond the longest that a write may take: the bridge finishes what it began.
+_STOP_MARGIN_S = 5.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ASK_EVERY_S = 0.1
 _RESTART_PAUSE_MAX_S = 5.0
@@ -52,6 +53,8 @@ def _settled(settings: Settings, service_host: str | None) -> Settings:
     return msgspec.structs.replace(
         settings,
         service_host=listening,
+        # The bridge finds the log service where it listens.
+        grpc_server_host="localhost" if listening in _ANY_HOST else listening,
         port=free_port("PORT", settings.host, settings.port),
         grpc_server_port=free_port("GRPC_SERVER_PORT", listening, settings.grpc_server_port),
     )
@@ -77,14 +80,16 @@ def _environment(settings: Settings, flags: Mapping[str, str]) -> dict[str, str]
     given_as_flags = {variables[field]: value for field, value in flags.items()}
     settled = {
         variables[field]: str(getattr(settings, field))
-        for field in ("service_host", "port", "grpc_server_port")
+        for field in ("service_host", "port", "grpc_server_host", "grpc_server_port")
     }
-    return {**os.environ, **given_as_flags, **settled}
+    # A slip of the pen is told once, here.
+    known = {name: value for name, value in os.environ.items() if name not in told_unknown()}
+    return {**known, **given_as_flags, **settled}
 
 
 async def _run(settings: Settings, environment: dict[str, str]) -> int:
     stopping = asyncio.ensure_future(stop_event().wait())
-    children = _Children(environment)
+    children = _Children(environment, settings.request_timeout_s + _STOP_MARGIN_S)
     try:
         await children.start("service")
         await children.start("serve")
@@ -102,8 +107,9 @@ async def _run(settings: Settings, environment: dict[str, str]) -> int:
 class _Children:
     """The two processes. Sessions of their own keep Ctrl-C from them: dev stops one after the other."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], stop_s: float) -> None:
         self._environment = environment
+        self._stop_s = stop_s
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._restarts = 0
 
@@ -156,7 +162,7 @@ class _Children:
         for name in ("serve", "service"):
             process = self._running.get(name)
             if process is not None and process.returncode is None:
-                await _end(process)
+                await _end(process, self._stop_s)
 
 
 def _end_with_parent() -> None:
@@ -172,10 +178,10 @@ def _ended_code(ended: Mapping[str, int]) -> int:
     return code if code > 0 else Exit.FAILED
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, stop_s: float) -> None:
     process.terminate()
     try:
-        async with asyncio.timeout(_STOP_S):
+        async with asyncio.timeout(stop_s):
             await process.wait()
     except TimeoutError:
         process.kill()

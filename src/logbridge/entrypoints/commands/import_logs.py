@@ -171,7 +171,8 @@ def _count_failures(name: str, failures: list[Rejected], tally: Tally) -> None:
 
 
 def _remember(batch: list[Line], done: Callable[[Line], None]) -> None:
-    # A last line without its end may still grow: it is read again next time, and its id keeps it single.
+    # A last line without its end may still grow: it is read again next time. Unchanged it has the same id and
+    # is stored once; grown it is another line, and a log of its own.
     finished = [line for line in batch if line.terminated]
     if finished:
         done(finished[-1])

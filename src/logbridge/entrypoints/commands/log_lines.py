@@ -56,8 +56,11 @@ def entry_of(raw: bytes, *, service_name: str | None, log_id: str) -> bytes:
     given = _json_entry(raw)
     if given is None:
         return msgspec.json.encode(fields | text_entry(raw))
+    # Empty, these say as little as null: ours must stand, or a line sent again would be another log.
+    empty = {"log_id": b'""', "service_name": b'""'}
     return msgspec.json.encode(
-        fields | {name: value for name, value in given.items() if bytes(value) != b"null"}
+        fields
+        | {name: value for name, value in given.items() if bytes(value) not in (b"null", empty.get(name))}
     )
 
 

@@ -1,13 +1,15 @@
 """The options that commands share: every setting as a flag, the bridge's address, the filters of a query."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 from cyclopts import Group, Parameter
 
+from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import UsageError
-from logbridge.entrypoints.settings import SETTINGS, Setting, load
+from logbridge.entrypoints.settings import SETTINGS, Setting, load, unknown_variables
 
 _SETTINGS_GROUP = Group(
     "Settings", help="A flag wins over the variable, the variable over .env.", sort_key=10
@@ -39,6 +41,14 @@ else:
 def given(flags: SettingFlags | None) -> dict[str, str]:
     """The flags that were given, by field name, as settings.load() takes them."""
     return {name: value for name, value in vars(flags).items() if value is not None} if flags else {}
+
+
+def told_unknown() -> list[str]:
+    """Variables that begin with LOGBRIDGE_ and are no setting, each told in a line on stderr."""
+    names = unknown_variables(os.environ)
+    for name in names:
+        terminal.notice(f"{name} is no setting and does nothing; `logbridge config` lists what there is")
+    return names
 
 
 @Parameter(name="*")

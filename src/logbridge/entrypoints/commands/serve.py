@@ -1,7 +1,7 @@
 """serve: the bridge alone."""
 
 from logbridge.entrypoints.commands.ending import UsageError
-from logbridge.entrypoints.commands.options import SettingFlags, given
+from logbridge.entrypoints.commands.options import SettingFlags, given, told_unknown
 from logbridge.entrypoints.settings import load
 
 
@@ -20,6 +20,7 @@ def serve(*, workers: int = 1, flags: SettingFlags | None = None) -> int:
     if workers < 1:
         raise UsageError(f"--workers {workers}: expected 1 or more")
     settings = load(given(flags))
+    told_unknown()
     if workers > 1 and settings.sink.startswith("memory:"):
         raise UsageError(f"--workers {workers}: each worker would keep logs of its own in {settings.sink}")
     return serve_http(settings, workers=workers)

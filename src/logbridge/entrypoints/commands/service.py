@@ -1,11 +1,12 @@
 """service: the log service alone."""
 
 import asyncio
+import logging
 import signal
 
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit
-from logbridge.entrypoints.commands.options import SettingFlags, given
+from logbridge.entrypoints.commands.options import SettingFlags, given, told_unknown
 from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.settings import Settings, load
 
@@ -17,7 +18,10 @@ def service(*, flags: SettingFlags | None = None) -> Exit:
 
     Example: logbridge service --store sqlite:////var/lib/logbridge/logs.db --service-host 0.0.0.0
     """
-    asyncio.run(_serve(load(given(flags))))
+    settings = load(given(flags))
+    told_unknown()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(_serve(settings))
     return Exit.FINE
 
 
@@ -28,7 +32,11 @@ async def _serve(settings: Settings) -> None:
     container = make_container(settings)
     store = container.store()
     server = LogServiceServer(
-        store, host=settings.service_host, port=settings.grpc_server_port, maker=container.maker()
+        store,
+        host=settings.service_host,
+        port=settings.grpc_server_port,
+        maker=container.maker(),
+        message_bytes_max=settings.grpc_message_bytes_max,
     )
     try:
         await server.start()

@@ -7,7 +7,6 @@ import httpx
 import msgspec
 from cyclopts import Parameter
 
-from logbridge.adapters.memory import MemorySink
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit
 from logbridge.entrypoints.commands.options import SettingFlags, given
@@ -29,7 +28,7 @@ async def _served_document(settings: Settings) -> bytes:
     # The server's own answer, asked inside this process, so that the two can never differ.
     from logbridge.entrypoints.http.app import create_app
 
-    container = make_container(settings, MemorySink())
+    container = make_container(msgspec.structs.replace(settings, sink="memory://"))
     transport = httpx.ASGITransport(create_app(container))
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

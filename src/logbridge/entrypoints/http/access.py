@@ -1,6 +1,7 @@
 """Who may read logs and make load without keys: callers on this machine, and whom a setting lets in."""
 
 from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
@@ -41,6 +42,10 @@ def is_local(scope: Scope) -> bool:
     if client is None or not _is_loopback(client[0]):
         return False
     if any(name in _FORWARDING for name, _ in scope["headers"]):
+        return False
+    # A page of another site, in a browser on this machine, may send what needs no preflight: it names itself.
+    origins = [value for name, value in scope["headers"] if name == b"origin"]
+    if not all(_is_loopback(urlsplit(origin.decode("latin-1")).hostname or "") for origin in origins):
         return False
     # The Host too: a web page that rebinds its own name to 127.0.0.1 comes from a local peer.
     hosts = [value for name, value in scope["headers"] if name == b"host"]

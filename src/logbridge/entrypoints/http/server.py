@@ -5,6 +5,7 @@ import functools
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ BACKLOG = 2048
 _GRACE_S = 2
 
 
-class Protocol(HttpToolsProtocol):
+class StoppableHttp(HttpToolsProtocol):
     """uvicorn's HTTP, which also tells the application that the server stops: endless answers end then."""
 
     def shutdown(self) -> None:
@@ -99,7 +100,7 @@ def _config(settings: Settings, workers: int) -> uvicorn.Config:
         functools.partial(make_app, settings),
         factory=True,
         loop="uvloop",
-        http=Protocol,
+        http=StoppableHttp,
         ws="none",
         lifespan="on",
         interface="asgi3",
@@ -117,12 +118,12 @@ def _config(settings: Settings, workers: int) -> uvicorn.Config:
 
 @contextmanager
 def _clean_exit() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it once more when it is done; here that does nothing."""
+    """Exit with 0, too, before uvicorn has its handlers, and when it raises the signal again at its end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     stops = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(stop, lambda *_: None) for stop in stops]
+    before = [signal.signal(stop, lambda *_: sys.exit(0)) for stop in stops]
     try:
         yield
     finally:
