@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -23,6 +24,14 @@ from logbridge.entrypoints.settings import Settings
 if __name__ == "__main__":
     sys.exit(serve(Settings(host="127.0.0.1", port=0, sink="memory://"), int(sys.argv[1])))
 """
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> str:
+    """A file that serves: workers of several processes read it again."""
+    file = tmp_path / "program.py"
+    file.write_text(_PROGRAM)
+    return str(file)
 
 
 @asynccontextmanager
@@ -46,11 +55,8 @@ async def running(program: str, workers: int) -> AsyncIterator[tuple[asyncio.sub
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-async def test_it_serves_and_stops_cleanly(tmp_path: object, workers: int, stop: signal.Signals) -> None:
+async def test_it_serves_and_stops_cleanly(program: str, workers: int, stop: signal.Signals) -> None:
     """It writes over TCP; a stop ends an open tail properly, and the exit code is 0."""
-    program = f"{tmp_path}/program.py"
-    with open(program, "w") as file:  # noqa: ASYNC230 (a small file, before anything runs)
-        file.write(_PROGRAM)
     async with (
         running(program, workers) as (process, url),
         httpx.AsyncClient(base_url=url, timeout=20) as client,
@@ -64,6 +70,26 @@ async def test_it_serves_and_stops_cleanly(tmp_path: object, workers: int, stop:
             process.send_signal(stop)
             async for _ in lines:
                 pass
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+async def test_what_is_no_http_gets_a_problem(program: str) -> None:
+    """A request line that HTTP does not know is answered with 400 as problem+json, and the connection ends."""
+    async with running(program, 1) as (_, url):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"NONSENSE /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
+    assert b'"status":400' in answer
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_during_the_start_exits_with_0(program: str, stop: signal.Signals) -> None:
+    """A signal that comes as soon as the address is told ends the process, with exit code 0."""
+    async with running(program, 1) as (process, _):
+        process.send_signal(stop)
         assert await asyncio.wait_for(process.wait(), 20) == 0
 
 

@@ -140,7 +140,7 @@ class MemorySink:
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
         """See LogReader.follow. A sequence is the place in ``entries``, counted from 1."""
         with self._followers.joined() as stored:
-            sequence = len(self.entries) if after is None else after
+            sequence = len(self.entries) if after is None else min(after, len(self.entries))
             yield Followed(sequence)
             while not self.closed:
                 stored.clear()

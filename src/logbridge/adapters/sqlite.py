@@ -139,7 +139,9 @@ class SqliteStore:
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
         """See LogReader.follow. It sees what this store object writes, as soon as that is on the disk."""
         with self._followers.joined() as stored:
-            sequence = await self._read(last_sequence) if after is None else after
+            last = await self._read(last_sequence)
+            # A place beyond the end belongs to another store, before this one was begun anew.
+            sequence = last if after is None else min(after, last)
             yield Followed(sequence)
             while True:
                 stored.clear()

@@ -59,7 +59,7 @@ class LogEntry(Struct, frozen=True):
 
     def same_content(self, other: "LogEntry") -> bool:
         """Whether both say the same; arrival times that the bridge assigned do not count."""
-        assigned = self.timestamp_assigned or other.timestamp_assigned
+        assigned = self.timestamp_assigned and other.timestamp_assigned
         return self._content() == other._content() and (assigned or self.timestamp == other.timestamp)
 
     def _content(self) -> tuple[object, ...]:
@@ -161,11 +161,11 @@ class EntryMaker(Struct, frozen=True):
             service_name=fields.service_name or self.service_name,
             level=_level(fields.level),
             message=fields.message,
-            timestamp=_checked_time(fields.timestamp) if fields.timestamp else self.now(),
+            timestamp=self.now() if fields.timestamp is None else _checked_time(fields.timestamp),
             metadata=self._metadata(draft),
             trace_id=fields.trace_id or "",
             span_id=fields.span_id or "",
-            timestamp_assigned=not fields.timestamp,
+            timestamp_assigned=fields.timestamp is None,
         )
         size_bytes = text_bytes(entry)
         if size_bytes > self.entry_bytes_max:
@@ -203,7 +203,7 @@ class EntryMaker(Struct, frozen=True):
 
 
 def _level(text: str | None) -> LogLevel:
-    if not text:
+    if text is None:
         return LogLevel.INFO
     try:
         return LogLevel.parse(text)

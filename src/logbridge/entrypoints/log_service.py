@@ -200,7 +200,7 @@ class _Calls:
                 "trace_id": message.trace_id,
                 "span_id": message.span_id,
                 "metadata": dict(message.metadata),
-                "timestamp": message.timestamp,
+                "timestamp": message.timestamp or None,
                 "log_id": message.id,
             }
         )

@@ -268,7 +268,7 @@ def check_sink_url(url: str) -> tuple[str, str]:
 
 
 def _has_port(parts: SplitResult) -> bool:
-    return _port_is_valid(parts) and parts.port is not None
+    return _port_is_valid(parts) and bool(parts.port)
 
 
 def _port_is_valid(parts: SplitResult) -> bool:

@@ -126,11 +126,9 @@ def test_null_is_the_same_as_leaving_out() -> None:
     assert make({"message": "m", "user": "u", "metadata": {"user": None}}).metadata == {"user": "u"}
 
 
-@pytest.mark.parametrize(
-    ("text", "level"), [("warning", "WARN"), ("Critical", "FATAL"), ("error", "ERROR"), ("", "INFO")]
-)
+@pytest.mark.parametrize(("text", "level"), [("warning", "WARN"), ("Critical", "FATAL"), ("error", "ERROR")])
 def test_levels(text: str, level: str) -> None:
-    """Letter case is ignored, WARNING and CRITICAL have their names here, an empty one is INFO."""
+    """Letter case is ignored, WARNING and CRITICAL have their names here."""
     assert make({"message": "m", "level": text}).level.name == level
 
 
@@ -147,6 +145,8 @@ def test_levels(text: str, level: str) -> None:
         ({"message": 5}, "$.message"),
         ({"message": "m", "level": "loud"}, "$.level"),
         ({"message": "m", "level": 1}, "$.level"),
+        ({"message": "m", "level": ""}, "$.level"),
+        ({"message": "m", "timestamp": ""}, "$.timestamp"),
         ({"message": "m", "adv_id": "x"}, "$.adv_id"),
         ({"message": "m", "adv_id": True}, "$.adv_id"),
         ({"message": "m", "timestamp": "today"}, "$.timestamp"),
@@ -201,4 +201,6 @@ def test_same_content() -> None:
     assert entry.same_content(make_entry(id="a"))
     assert not entry.same_content(make_entry(message="other"))
     assert not entry.same_content(make_entry(timestamp="2024-01-01T00:00:00Z"))
-    assert entry.same_content(make_entry(timestamp="2024-01-01T00:00:00Z", timestamp_assigned=True))
+    arrived = make_entry(timestamp="2024-01-01T00:00:00Z", timestamp_assigned=True)
+    assert arrived.same_content(make_entry(timestamp="2024-01-01T00:00:09Z", timestamp_assigned=True))
+    assert not entry.same_content(arrived)

@@ -43,6 +43,7 @@ def test_order_of_sources(tmp_path: Path) -> None:
         ("LOGBRIDGE_OPEN", "read,all", "read, test"),
         ("LOGBRIDGE_SINK", "http://x", "grpc://host:port"),
         ("LOGBRIDGE_SINK", "grpc://x", "grpc://host:port"),
+        ("LOGBRIDGE_SINK", "grpc://x:0", "grpc://host:port"),
         ("LOGBRIDGE_SINK", "grpc://x:99999", "grpc://host:port"),
         ("LOGBRIDGE_STORE", "sqlite://x", "sqlite:///file"),
         ("LOGBRIDGE_URL", "localhost:8001", "http://host:port"),

@@ -94,7 +94,7 @@ def _what_happened(fate: Fate, code: StatusCode, details: str) -> str:
     status = f"{code.name}: {details}" if details else code.name
     plain = {
         Fate.TIMED_OUT: "did not answer in time",
-        Fate.LOST: f"gave no clear answer ({status}): the log may have been written",
+        Fate.LOST: f"gave no clear answer ({status})",
         Fate.TOO_LARGE: f"the message is larger than the log service takes ({details})",
         Fate.OVERLOADED: f"takes nothing for now ({status})",
         Fate.UNIMPLEMENTED: f"has no such method ({status})",
@@ -123,7 +123,7 @@ def outcome_of(failure: RpcFailure, log_id: str) -> Outcome:
     if failure.fate in _FAILURES:
         return Failed(log_id, failure.reason, _FAILURES[failure.fate])
     cause = Cause.TIMEOUT if failure.fate is Fate.TIMED_OUT else Cause.NO_ANSWER
-    return Unknown(log_id, failure.reason, cause)
+    return Unknown(log_id, f"{failure.reason}: the log may have been written", cause)
 
 
 def reader_error_of(failure: RpcFailure) -> ReaderError:

@@ -4,6 +4,7 @@ msgspec decodes; what it rejects is looked at again by the standard library, whi
 """
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from logbridge.entrypoints.http.schema import StrictBatchRequest, StrictWriteReq
 
 _JSON_TYPE = re.compile(r"application/(json|[\w.!#$&^-]+\+json)")
 _ACCEPT = "application/json, application/*+json"
+_OUT_OF_RANGE = "this number is out of range"
 _NESTED = "it is nested too deeply"
 
 
@@ -124,9 +126,8 @@ def decode_json(body: bytes, invalid: type[InvalidEntry] | type[InvalidRequest])
         return _any_decoder.decode(body)
     except RecursionError:
         raise NotJson(_NESTED) from None
-    except msgspec.ValidationError as error:
-        _read_slowly(_utf8(body))
-        raise invalid(*split_path(str(error))) from None
+    except msgspec.ValidationError:
+        raise invalid(_infinity(_read_slowly(_utf8(body))), _OUT_OF_RANGE) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         _read_slowly(_utf8(body))
         raise LoneSurrogate from None
@@ -170,7 +171,21 @@ def _as_bytes(entry: object) -> bytes | InvalidEntry:
     try:
         return json.dumps(entry, allow_nan=False).encode()
     except ValueError:
-        return InvalidEntry("$", "a number is out of range")
+        return InvalidEntry(_infinity(entry), _OUT_OF_RANGE)
+
+
+def _infinity(document: object) -> str:
+    """The path of the first number that is out of range."""
+    places = [("$", document)]
+    while places:
+        path, value = places.pop()
+        if isinstance(value, float) and math.isinf(value):
+            return path
+        if isinstance(value, dict):
+            places += [(f"{path}.{name}", inner) for name, inner in reversed(value.items())]
+        elif isinstance(value, list):
+            places += [(f"{path}[{index}]", inner) for index, inner in reversed(list(enumerate(value)))]
+    return "$"
 
 
 def _utf8(body: bytes) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from random import Random
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from logbridge.domain.entry import EntryDraft, split_path
 from logbridge.domain.errors import InvalidRequest, LogbridgeError
 from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts
-from logbridge.domain.outcome import Accepted
+from logbridge.domain.outcome import Accepted, Outcome, Unknown
 from logbridge.domain.service import LogBridge
 from logbridge.entrypoints.http.access import require_access
 from logbridge.entrypoints.http.decode import (
@@ -111,7 +111,7 @@ class Endpoints:
         result = batch_result(outcomes)
         if result.success_count:
             return ok(result)
-        return gravest_problem(outcomes, f"nothing was written; {result.errors[0]}", result)
+        return gravest_problem(outcomes, f"{_nothing(outcomes)}; {result.errors[0]}", result)
 
     async def concurrent_test(self, scope: Scope, receive: Receive) -> Answer:
         require_access(scope, self._settings, "test")
@@ -122,7 +122,7 @@ class Endpoints:
         result = load_test_result(report)
         if report.success_count:
             return ok(result)
-        detail = f"nothing was written; {result.error_summary.sample_errors[0]}"
+        detail = f"{_nothing(report.failures)}; {result.error_summary.sample_errors[0]}"
         return gravest_problem(report.failures, detail, result)
 
     async def health(self, _scope: Scope, _receive: Receive) -> Answer:
@@ -185,3 +185,9 @@ class Endpoints:
             Random(),  # noqa: S311 (sample data, no secrets)
             "logbridge-http",
         )
+
+
+def _nothing(outcomes: Iterable[Outcome]) -> str:
+    if any(isinstance(outcome, Unknown) for outcome in outcomes):
+        return "nothing was acknowledged, some of it may have been written"
+    return "nothing was written"

@@ -109,4 +109,4 @@ def _open(write_request: dict[str, Any]) -> dict[str, Any]:
 def level_pattern() -> str:
     """A regular expression for the names of levels in any letter case; JSON Schema has no flag for that."""
     names = ("".join(f"[{letter}{letter.lower()}]" for letter in name) for name in LEVEL_NAMES)
-    return f"^({'|'.join(names)})?$"
+    return f"^({'|'.join(names)})$"

@@ -19,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.http.app import create_app
+from logbridge.entrypoints.http.problems import problem
 from logbridge.entrypoints.settings import Settings
 
 KEEP_ALIVE_S = 75
@@ -34,6 +35,16 @@ class StoppableHttp(HttpToolsProtocol):
         app: Any = self.config.loaded_app
         app.state.lifecycle.stopping.set()
         super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP gets a problem too, and the connection ends."""
+        answer = problem(400, msg)
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {answer.media_type}\r\n"
+            f"content-length: {len(answer.body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + answer.body)
+        self.transport.close()
 
 
 def serve(settings: Settings, workers: int = 1) -> int:
