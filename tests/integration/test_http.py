@@ -74,7 +74,7 @@ async def test_it_serves_and_stops_cleanly(program: str, workers: int, stop: sig
 
 
 async def test_what_is_no_http_gets_a_problem(program: str) -> None:
-    """A request line that HTTP does not know is answered with 400 as problem+json, and the connection ends."""
+    """A request line that HTTP does not know gets 400 as problem+json, and the connection ends."""
     async with running(program, 1) as (_, url):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"NONSENSE /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
