@@ -9,7 +9,8 @@ help: ## list what can be made
 
 # Editable without build isolation: the build backend, too, comes from the lock file with its hash.
 .venv/.runtime: $(SOURCES)
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "logbridge needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "logbridge needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@echo "Setting up .venv, once; it takes about half a minute."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
