@@ -45,13 +45,17 @@ class RequestLimits(Struct, frozen=True):
 
 
 class AdmissionPolicy(Struct, frozen=True):
-    """How many entries may be in flight at once (MAX_CONCURRENT_REQUESTS), and the wait advised beyond."""
+    """How many entries may be in flight at once (MAX_CONCURRENT_REQUESTS), and the wait advised beyond.
+
+    writes_at_once_max: of these, writes under way at the log service; the others wait for their turn.
+    """
 
     entries_max: int = 10_000
+    writes_at_once_max: int = 500
     retry_after_s: float = 1.0
 
     def __post_init__(self) -> None:
-        _at_least(1, entries_max=self.entries_max)
+        _at_least(1, entries_max=self.entries_max, writes_at_once_max=self.writes_at_once_max)
         _at_least(0, retry_after_s=self.retry_after_s)
 
 

@@ -10,6 +10,7 @@ from dependency_injector import containers, providers
 
 from logbridge.adapters.delivery.admission import Admission
 from logbridge.adapters.delivery.timeout import Timeout
+from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.memory import MemorySink
 from logbridge.adapters.sqlite import SqliteStore
@@ -41,9 +42,10 @@ def open_store(settings: Settings) -> LogStore:
 
 
 def build_chain(sink: LogSink, settings: Settings) -> LogSink:
-    """The delivered chain, from the inside out: sink → timeout → admission."""
+    """The delivered chain, from the inside out: sink → timeout → turns → admission."""
+    policy = AdmissionPolicy(entries_max=settings.max_concurrent_requests)
     timed = Timeout(sink, settings.attempt_timeout_s, time.monotonic)
-    return Admission(timed, AdmissionPolicy(entries_max=settings.max_concurrent_requests))
+    return Admission(Turns(timed, policy.writes_at_once_max, time.monotonic), policy)
 
 
 def build_maker(settings: Settings) -> EntryMaker:

@@ -12,6 +12,7 @@ from logbridge.domain.policy import AdmissionPolicy, BatchPolicy, DeadlinePolicy
         (RequestLimits, "test_writes_max"),
         (RequestLimits, "test_workers_max"),
         (AdmissionPolicy, "entries_max"),
+        (AdmissionPolicy, "writes_at_once_max"),
         (AdmissionPolicy, "retry_after_s"),
         (DeadlinePolicy, "request_s"),
     ],

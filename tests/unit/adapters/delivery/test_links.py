@@ -2,6 +2,7 @@ import asyncio
 
 from logbridge.adapters.delivery.admission import Admission
 from logbridge.adapters.delivery.timeout import Timeout
+from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.memory import MemorySink, hang
 from logbridge.domain.outcome import Accepted, Cause, Failed, Unknown
 from logbridge.domain.policy import AdmissionPolicy
@@ -55,9 +56,27 @@ async def test_a_batch_over_the_whole_limit_passes_alone() -> None:
 
 async def test_links_hand_on_check_and_close() -> None:
     """Health and closing reach the sink through every link."""
-    chain = Admission(Timeout(MemorySink(script=[hang]), 0.01, lambda: soon(0).at_s), AdmissionPolicy())
+    timed = Timeout(MemorySink(script=[hang]), 0.01, lambda: soon(0).at_s)
+    chain = Admission(Turns(timed, 1, lambda: soon(0).at_s), AdmissionPolicy())
     assert (await chain.check()).reachable
     (outcome,) = await chain.write([make_entry()], deadline=soon(60))
     assert isinstance(outcome, Unknown)
     assert outcome.cause is Cause.TIMEOUT
     await chain.aclose()
+
+
+async def test_a_write_waits_for_its_turn_until_its_deadline() -> None:
+    """Beyond the limit writes wait, in order; one whose deadline comes first was never sent, and says so."""
+    sink = MemorySink(script=[hang])
+    link = Turns(sink, 1, lambda: soon(0).at_s)
+    stuck = asyncio.create_task(link.write([make_entry()], deadline=soon(60)))
+    await asyncio.sleep(0)  # it has the turn, and hangs
+    (failed,) = await link.write([make_entry(id="late")], deadline=soon(0.01))
+    waiting = asyncio.create_task(link.write([make_entry(id="patient")], deadline=soon(60)))
+    await asyncio.sleep(0)
+    stuck.cancel()
+    assert isinstance(failed, Failed)
+    assert failed.cause is Cause.OVERLOADED
+    assert await waiting == [Accepted("patient")]
+    assert [entry.id for entry in sink.entries] == ["patient"]
+    await asyncio.gather(stuck, return_exceptions=True)

@@ -1,0 +1,39 @@
+"""Turns: so many writes under way at once; the rest wait for theirs, before the time of an attempt begins."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.outcome import Cause, Failed, Outcome
+from logbridge.domain.ports import Deadline, LogSink, SinkHealth
+
+
+class Turns:
+    """A link that lets at most ``writes_max`` writes through at once, in the order in which they came.
+
+    A write whose turn does not come before its deadline has Failed: it was never sent. How many may wait is
+    the business of Admission, in front of it.
+    """
+
+    def __init__(self, next_sink: LogSink, writes_max: int, monotonic: Callable[[], float]) -> None:
+        self._next = next_sink
+        self._monotonic = monotonic
+        self._turns = asyncio.Semaphore(writes_max)
+
+    async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+        try:
+            async with asyncio.timeout(deadline.remaining_s(self._monotonic())):
+                await self._turns.acquire()
+        except TimeoutError:
+            reason = "the log service is too slow for what is asked of it: no turn before the deadline"
+            return [Failed(entry.id, reason, Cause.OVERLOADED) for entry in entries]
+        try:
+            return await self._next.write(entries, deadline=deadline)
+        finally:
+            self._turns.release()
+
+    async def check(self) -> SinkHealth:
+        return await self._next.check()
+
+    async def aclose(self) -> None:
+        await self._next.aclose()

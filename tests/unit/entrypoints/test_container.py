@@ -1,0 +1,40 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from dependency_injector import providers
+
+from logbridge.adapters.memory import MemorySink
+from logbridge.domain.entry import classify
+from logbridge.domain.outcome import Accepted
+from logbridge.domain.ports import LogSink
+from logbridge.entrypoints.container import build_chain, close, make_container, open_store
+from logbridge.entrypoints.settings import Settings
+from tests.sink_contract import SinkContract
+
+
+class TestDeliveredChain(SinkContract):
+    """The contract suite over the whole chain, as the container builds it."""
+
+    reads_back = False
+    follows = False
+
+    @pytest.fixture
+    async def sink(self) -> AsyncIterator[LogSink]:
+        chain = build_chain(MemorySink(), Settings())
+        yield chain
+        await chain.aclose()
+
+
+async def test_a_test_overrides_the_sink_in_one_line() -> None:
+    """What is overridden is what every write goes to, and what closing closes."""
+    container = make_container(Settings())
+    container.sink.override(providers.Object(sink := MemorySink()))
+    assert isinstance(await container.bridge().write(classify({"message": "m", "log_id": "a"})), Accepted)
+    assert [entry.id for entry in sink.entries] == ["a"]
+    await close(container)
+    assert sink.closed
+
+
+def test_a_store_in_memory() -> None:
+    """memory:// is a store, too."""
+    assert isinstance(open_store(Settings(store="memory://")), MemorySink)
