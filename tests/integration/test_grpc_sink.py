@@ -279,6 +279,19 @@ async def test_waiting_for_room_ends_with_the_deadline() -> None:
     assert outcome.cause is Cause.TIMEOUT
 
 
+async def test_health_does_not_wait_behind_writes() -> None:
+    """With every call taken and more writes waiting, a peer that is well is healthy."""
+    async with FieldPeer() as peer, sink_to(peer.address) as sink:
+        peer.gate.clear()
+        count = CALLS_IN_FLIGHT_MAX + 100
+        writes = [asyncio.create_task(sink.write([make_entry()], deadline=soon(60))) for _ in range(count)]
+        await _until(lambda: len(peer.calls) == CALLS_IN_FLIGHT_MAX)
+        health = await sink.check()
+        peer.gate.set()
+        await asyncio.gather(*writes)
+    assert health.reachable
+
+
 async def test_missing_batches_are_forgotten_on_reconnect() -> None:
     """A new peer at the same address is asked for batches again."""
     old, new = FieldPeer(has_batches=False), FieldPeer()
