@@ -55,10 +55,10 @@ class LogBridge:
         Raises InvalidRequest for an empty batch and LimitExceeded for one over MAX_BATCH_SIZE.
         """
         self.check_batch_size(len(drafts))
-        made = [draft if isinstance(draft, InvalidEntry) else self._entry(draft) for draft in drafts]
+        made = [refused(draft) if isinstance(draft, InvalidEntry) else self._entry(draft) for draft in drafts]
         entries = [entry for entry in made if isinstance(entry, LogEntry)]
         written = iter(await self._sink.write(entries, deadline=self._deadline()) if entries else ())
-        return [next(written) if isinstance(entry, LogEntry) else _refused(entry) for entry in made]
+        return [next(written) if isinstance(entry, LogEntry) else entry for entry in made]
 
     def check_batch_size(self, count: int) -> None:
         """Raises InvalidRequest for an empty batch and LimitExceeded for one over MAX_BATCH_SIZE."""
@@ -88,14 +88,13 @@ class LogBridge:
         try:
             return self._maker.make(draft)
         except InvalidEntry as error:
-            return _refused(error, draft.fields.log_id or "")
+            return refused(error, draft.fields.log_id or "")
 
     def _deadline(self) -> Deadline:
         return Deadline(self._monotonic() + self._deadlines.request_s)
 
 
-def _refused(entry: InvalidEntry | Refused, log_id: str = "") -> Refused:
-    if isinstance(entry, Refused):
-        return entry
-    cause = Cause.TOO_LARGE if isinstance(entry, EntryTooLarge) else Cause.INVALID
-    return Refused(log_id, str(entry), cause)
+def refused(error: InvalidEntry, log_id: str = "") -> Refused:
+    """What becomes of an entry that breaks a rule: refused, too large told apart."""
+    cause = Cause.TOO_LARGE if isinstance(error, EntryTooLarge) else Cause.INVALID
+    return Refused(log_id, str(error), cause)

@@ -31,14 +31,14 @@ from logbridge.adapters.grpc.mapping import (
 from logbridge.adapters.grpc.status import SHUTTING_DOWN, status_of_error, status_of_outcome
 from logbridge.domain.entry import EntryMaker, LogEntry, classify
 from logbridge.domain.errors import (
-    EntryTooLarge,
     InvalidEntry,
     InvalidRequest,
     InvalidSetting,
     LogbridgeError,
 )
-from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
+from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
 from logbridge.domain.ports import Deadline, LogStore
+from logbridge.domain.service import refused
 
 DEADLINE_DEFAULT_S = 30.0
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -212,8 +212,7 @@ class _Calls:
         try:
             return self._entry(message)
         except InvalidEntry as error:
-            cause = Cause.TOO_LARGE if isinstance(error, EntryTooLarge) else Cause.INVALID
-            return Refused(message.id, str(error), cause)
+            return refused(error, message.id)
 
     async def _follow(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
         await _name_ourselves(context)
