@@ -7,17 +7,18 @@ SOURCES := pyproject.toml requirements/runtime.lock
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
+# The lock files are complete: with --no-deps pip takes just them, and a release of today cannot break it.
 # Editable without build isolation: the build backend, too, comes from the lock file with its hash.
 .venv/.runtime: $(SOURCES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "logbridge needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@echo "Setting up .venv, once; it takes about half a minute."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/runtime.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements/dev.lock
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.lock
 	@touch $@
 
 setup: .venv/.runtime ## make .venv with .venv/bin/logbridge
