@@ -73,6 +73,17 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="where the log service keeps logs: sqlite:///path (sqlite:////absolute) or memory://"
         ),
     ] = "sqlite:///./data/logs.db"
+    store_age_days_max: Annotated[
+        int, Meta(ge=0, le=36_500, description="days that the log service keeps a log; 0 means for ever")
+    ] = 0
+    store_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**50,
+            description="the most bytes of stored logs, beyond it the oldest are removed; 0 means any number",
+        ),
+    ] = 0
     service_host: Annotated[str, Meta(min_length=1, description="where the log service listens")] = (
         "127.0.0.1"
     )
@@ -101,10 +112,48 @@ class Settings(Struct, frozen=True, kw_only=True):
     metadata_depth_max: Annotated[
         int, Meta(ge=1, le=200, description="the most levels of nesting of a metadata value")
     ] = 64
-    request_timeout_s: Annotated[Seconds, Meta(description="seconds that a write or query may take")] = 10.0
-    attempt_timeout_s: Annotated[
-        Seconds, Meta(description="seconds that one attempt to write may take; there is one attempt")
-    ] = 5.0
+    ack: Annotated[
+        Literal["delivered", "durable"],
+        Meta(
+            description="what an acknowledged write means: delivered (the log service has it) "
+            "or durable (it is on the disk here)"
+        ),
+    ] = "delivered"
+    spool: Annotated[
+        str,
+        Meta(
+            description="where durable writes wait: sqlite:///directory (sqlite:////absolute); "
+            "empty means none, and sqlite:///./data/spool with LOGBRIDGE_ACK=durable"
+        ),
+    ] = ""
+    spool_bytes_max: Annotated[
+        int,
+        Meta(ge=65_536, le=2**50, description="the most bytes of entries in the spool; for each worker"),
+    ] = 1_073_741_824
+    spool_disk_free_bytes_min: Annotated[
+        int,
+        Meta(ge=0, le=2**50, description="bytes of the disk that the spool leaves free"),
+    ] = 268_435_456
+    request_timeout_s: Annotated[
+        Seconds, Meta(description="seconds that a write or query may take where the caller names no time")
+    ] = 10.0
+    attempt_timeout_s: Annotated[Seconds, Meta(description="seconds that one attempt to write may take")] = (
+        5.0
+    )
+    retry_budget_s: Annotated[
+        Seconds, Meta(description="seconds in which a delivered write may be attempted again")
+    ] = 10.0
+    in_flight_bytes_max: Annotated[
+        int,
+        Meta(ge=65_536, le=2**40, description="the most bytes of entries in flight; for each worker"),
+    ] = 67_108_864
+    drain_notice_s: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="seconds of a stop in which /readyz says 503 and writes still pass"),
+    ] = 2.0
+    drain_s: Annotated[Seconds, Meta(description="seconds in which a stop lets what is in flight finish")] = (
+        30.0
+    )
     grpc_message_bytes_max: Annotated[
         int,
         Meta(ge=65_536, le=2**31 - 1, description="the most bytes of a message that the log service takes"),
@@ -115,6 +164,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """LOGBRIDGE_SINK, or the address of the log service as a URL."""
         host = f"[{self.grpc_server_host}]" if ":" in self.grpc_server_host else self.grpc_server_host
         return self.sink or f"grpc://{host}:{self.grpc_server_port}"
+
+    @property
+    def spool_url(self) -> str:
+        """LOGBRIDGE_SPOOL, or its default where durable writes need one; empty for no spool."""
+        return self.spool or ("sqlite:///./data/spool" if self.ack == "durable" else "")
 
     @property
     def bridge_url(self) -> str:
@@ -237,6 +291,8 @@ def _allowed_of(kind: msgspec.inspect.Type) -> str:
             return "allowed are true and false"
         case msgspec.inspect.IntType(ge=low, le=high):
             return f"expected a whole number from {low} to {high}"
+        case msgspec.inspect.FloatType(ge=low, le=high) if low is not None:
+            return f"expected a number from {low:g} to {high:g}"
         case msgspec.inspect.FloatType(le=high):
             return f"expected a number above 0, at most {high}"
         case msgspec.inspect.LiteralType(values=values):
@@ -248,7 +304,12 @@ def _allowed_of(kind: msgspec.inspect.Type) -> str:
 
 
 def _checked_url(field: str, given: _Given, value: Any) -> Any:
-    checks = {"sink": check_sink_url, "store": check_store_url, "url": check_bridge_url}
+    checks = {
+        "sink": check_sink_url,
+        "store": check_store_url,
+        "spool": check_spool_url,
+        "url": check_bridge_url,
+    }
     if field in checks and value:
         try:
             checks[field](value)
@@ -288,6 +349,15 @@ def check_store_url(url: str) -> tuple[str, str]:
     if parts.scheme != "sqlite" or parts.netloc or not path or path.endswith("/"):
         raise ValueError("allowed are sqlite:///file (sqlite:////file from the root) and memory://")
     return "sqlite", path
+
+
+def check_spool_url(url: str) -> str:
+    """A spool URL as the path of its directory. Raises ValueError that says what is allowed."""
+    parts = urlsplit(url)
+    path = parts.path[1:]
+    if parts.scheme != "sqlite" or parts.netloc or not path:
+        raise ValueError("allowed is sqlite:///directory (sqlite:////directory from the root)")
+    return path
 
 
 def check_bridge_url(url: str) -> None:
