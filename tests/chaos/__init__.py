@@ -1,0 +1,1 @@
+"""The proof of delivery: load and faults against real processes, then a ledger (docs/chaos.md)."""
