@@ -33,13 +33,14 @@ class Step(Struct, frozen=True):
 
     kind: _Kind
     reason: str = ""
+    again: bool = False
 
 
 accept = Step(_Kind.ACCEPT)
 """Store the entry."""
 
 hang = Step(_Kind.HANG, "no answer before the deadline")
-"""Give no answer until the deadline; then it is Unknown, cause TIMEOUT. The entry is not stored."""
+"""Give no answer until the deadline; then it is Unknown, cause TIMEOUT. It is neither stored nor retried."""
 
 
 def refuse(reason: str) -> Step:
@@ -47,14 +48,14 @@ def refuse(reason: str) -> Step:
     return Step(_Kind.REFUSE, reason)
 
 
-def fail(reason: str) -> Step:
-    """Answer Failed: not stored, it may go again."""
-    return Step(_Kind.FAIL, reason)
+def fail(reason: str, *, again: bool = False) -> Step:
+    """Answer Failed: not stored. again: the bridge tries again, as it would with a real log service."""
+    return Step(_Kind.FAIL, reason, again)
 
 
-def lose(reason: str) -> Step:
-    """Answer Unknown, as if the connection broke. The entry is not stored."""
-    return Step(_Kind.LOSE, reason)
+def lose(reason: str, *, again: bool = False) -> Step:
+    """Answer Unknown, as if the connection broke. The entry is not stored. again: as in fail."""
+    return Step(_Kind.LOSE, reason, again)
 
 
 class MemorySink:
@@ -101,9 +102,10 @@ class MemorySink:
             case _Kind.REFUSE:
                 return Refused(entry.id, step.reason)
             case _Kind.FAIL:
-                return Failed(entry.id, step.reason)
+                # Not UNAVAILABLE: the sink is there, and a script is not cut short by the breaker.
+                return Failed(entry.id, step.reason, Cause.OVERLOADED, may_go_again=step.again)
             case _Kind.LOSE:
-                return Unknown(entry.id, step.reason)
+                return Unknown(entry.id, step.reason, may_go_again=step.again)
             case _:
                 return Unknown(entry.id, step.reason, Cause.TIMEOUT)
 
@@ -124,6 +126,10 @@ class MemorySink:
     async def check(self) -> SinkHealth:
         """See LogSink.check."""
         return SinkHealth(not self.closed, "in memory" if not self.closed else "the memory sink is closed")
+
+    async def honours_ids(self, *, deadline: Deadline) -> bool | None:  # noqa: ARG002 (the port has it)
+        """See LogSink.honours_ids."""
+        return not self.closed or None
 
     async def aclose(self) -> None:
         """End what follows and take no more. What is stored stays readable in ``entries``."""

@@ -132,6 +132,10 @@ class SqliteStore:
             return SinkHealth(False, str(error))
         return SinkHealth(True, f"sqlite store {self._path}")
 
+    async def honours_ids(self, *, deadline: Deadline) -> bool | None:  # noqa: ARG002 (the port has it)
+        """See LogSink.honours_ids."""
+        return not self._closed or None
+
     async def query(self, query: LogQuery, *, deadline: Deadline) -> LogPage:
         """See LogReader.query. Reading does not hold up writing."""
         return await self._read(lambda reader: find_page(reader, query), deadline)

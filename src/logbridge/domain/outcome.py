@@ -15,13 +15,19 @@ class Cause(Enum):
     OVERLOADED = "overloaded"  # too much in flight here, or the log service's queue is full
     UNAVAILABLE = "unavailable"  # the log service was not reached
     TIMEOUT = "timeout"  # no answer before the deadline
-    NO_ANSWER = "no answer"  # the connection broke, or the answer did not say which entries got in
+    NO_ANSWER = "no answer"  # the connection broke, or the log service failed in the middle
+    UNCLEAR = "unclear"  # the answer did not say which entries got in
+    STOPPING = "stopping"  # the bridge is shutting down
 
 
 class Accepted(Struct, frozen=True):
-    """The log service acknowledged the entry. log_id: the id it is stored under."""
+    """The entry is acknowledged. log_id: the id it is stored under.
+
+    spooled: it is on the disk here and will be delivered; False: the log service has acknowledged it.
+    """
 
     log_id: str
+    spooled: bool = False
 
 
 class Refused(Struct, frozen=True):
@@ -33,20 +39,31 @@ class Refused(Struct, frozen=True):
 
 
 class Failed(Struct, frozen=True):
-    """Known not to be written; it may go again, after ``retry_after_s`` seconds if that is given."""
+    """Known not to be written.
+
+    retry_after_s: seconds that whoever failed it asks to wait. may_go_again: whether trying again within
+    the same request makes sense.
+    """
 
     log_id: str
     reason: str
     cause: Cause = Cause.UNAVAILABLE
     retry_after_s: float | None = None
+    may_go_again: bool = True
 
 
 class Unknown(Struct, frozen=True):
-    """It may have been written or not. Sent again under its id it is stored once, where ids are honoured."""
+    """It may have been written or not. Sent again under its id it is stored once, where ids are honoured.
+
+    retry_after_s as in Failed. may_go_again: whether the kind of failure is a passing one; even then it is
+    safe only towards a peer that honours ids (LogSink.honours_ids).
+    """
 
     log_id: str
     reason: str
     cause: Cause = Cause.NO_ANSWER
+    retry_after_s: float | None = None
+    may_go_again: bool = False
 
 
 Outcome = Accepted | Refused | Failed | Unknown

@@ -45,18 +45,98 @@ class RequestLimits(Struct, frozen=True):
 
 
 class AdmissionPolicy(Struct, frozen=True):
-    """How many entries may be in flight at once (MAX_CONCURRENT_REQUESTS), and the wait advised beyond.
+    """How much may be in flight at once, and the wait advised beyond.
 
+    entries_max: entries (MAX_CONCURRENT_REQUESTS). bytes_max: bytes of their text.
     writes_at_once_max: of these, writes under way at the log service; the others wait for their turn.
     """
 
     entries_max: int = 10_000
+    bytes_max: int = 64 * 1024 * 1024
     writes_at_once_max: int = 500
     retry_after_s: float = 1.0
 
     def __post_init__(self) -> None:
-        _at_least(1, entries_max=self.entries_max, writes_at_once_max=self.writes_at_once_max)
+        _at_least(
+            1,
+            entries_max=self.entries_max,
+            bytes_max=self.bytes_max,
+            writes_at_once_max=self.writes_at_once_max,
+        )
         _at_least(0, retry_after_s=self.retry_after_s)
+
+
+class RetryPolicy(Struct, frozen=True):
+    """When to try again: exponential backoff with full jitter, and no longer than the budget.
+
+    budget_s: seconds from the first attempt in which another one may begin. backoff_first_s, backoff_max_s:
+    the longest pause before the second attempt, and before any.
+    """
+
+    budget_s: float = 10.0
+    backoff_first_s: float = 0.5
+    backoff_factor: float = 2.0
+    backoff_max_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        _at_least(0.001, budget_s=self.budget_s, backoff_first_s=self.backoff_first_s)
+        _at_least(1, backoff_factor=self.backoff_factor)
+        _at_least(self.backoff_first_s, backoff_max_s=self.backoff_max_s)
+
+    def pause_s(self, failures: int, jitter: float, asked_s: float = 0.0) -> float:
+        """Seconds to wait after so many failures (1 or more).
+
+        jitter: 0 to 1, picked at random by the caller ("full jitter": many clients never come back at once).
+        asked_s: what the peer asks for (google.rpc.RetryInfo); the larger of the two counts.
+        """
+        # Beyond 64 doublings every backoff has long reached its maximum, and a float would overflow.
+        longest_s = self.backoff_first_s * self.backoff_factor ** min(failures - 1, 64)
+        return max(jitter * min(longest_s, self.backoff_max_s), asked_s)
+
+
+class BreakerPolicy(Struct, frozen=True):
+    """When a peer counts as away, and how it is found back.
+
+    failures_max: failures in a row. trial_first_s, trial_max_s: the pause before the first trial, and the
+    longest; each failed trial doubles it. fair_attempt_s: a timeout sooner than this does not count.
+    """
+
+    failures_max: int = 5
+    trial_first_s: float = 1.0
+    trial_max_s: float = 30.0
+    fair_attempt_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least(1, failures_max=self.failures_max)
+        _at_least(0.001, trial_first_s=self.trial_first_s)
+        _at_least(self.trial_first_s, trial_max_s=self.trial_max_s)
+        _at_least(0, fair_attempt_s=self.fair_attempt_s)
+
+    def trial_pause_s(self, trials: int) -> float:
+        """Seconds before the next trial, after so many failed ones."""
+        return min(self.trial_first_s * 2.0 ** min(trials, 64), self.trial_max_s)
+
+
+class SpoolPolicy(Struct, frozen=True):
+    """How the spool is emptied.
+
+    batch_entries_max, batch_bytes_max: what goes in one write. parked_batches_max: batches that back off at
+    the same time; with so many the drain waits. attempt_s: seconds for one write, its turn included.
+    """
+
+    batch_entries_max: int = 1000
+    batch_bytes_max: int = 2 * 1024 * 1024
+    parked_batches_max: int = 16
+    attempt_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        _at_least(
+            1,
+            batch_entries_max=self.batch_entries_max,
+            batch_bytes_max=self.batch_bytes_max,
+            parked_batches_max=self.parked_batches_max,
+        )
+        _at_least(0.001, attempt_s=self.attempt_s)
 
 
 class DeadlinePolicy(Struct, frozen=True):

@@ -1,4 +1,7 @@
-"""The two ports: LogSink takes entries, LogReader gives them back. Adapters and links implement them."""
+"""The ports: LogSink takes entries, LogReader gives them back, Spool keeps them until they are delivered.
+
+Adapters and links implement them.
+"""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
@@ -6,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from logbridge.domain.entry import LogEntry
-from logbridge.domain.outcome import Outcome
+from logbridge.domain.outcome import Outcome, Refused
 from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
 
 
@@ -44,6 +47,13 @@ class LogSink(Protocol):
         """Ask whether entries could be written now. Never writes one, never raises."""
         ...
 
+    async def honours_ids(self, *, deadline: Deadline) -> bool | None:
+        """Whether whoever would be written to now stores an id only once; None if nobody answers.
+
+        Only then may an Unknown entry go again without the risk that it is stored twice. Writes nothing.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Finish what was begun, then let go of connections and files. A second call does nothing."""
         ...
@@ -72,3 +82,42 @@ class LogReader(Protocol):
 
 class LogStore(LogSink, LogReader, Protocol):
     """Both ports over the same logs: what a log service stands in front of."""
+
+
+class Spooled(Struct, frozen=True):
+    """An entry that waits in a spool. key: where it lies there, of no meaning to anybody else."""
+
+    key: tuple[str, int]
+    entry: LogEntry
+
+
+class Spool(Protocol):
+    """Entries that are acknowledged and not yet delivered, kept where a crash of this process does not reach.
+
+    Promised: an accepted entry is given by ``take`` until it is settled, also after a restart. Not promised:
+    that it is given only once (a crash between delivery and settling gives it again).
+    """
+
+    async def append(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+        """Keep entries: Accepted (spooled) once they would survive a crash, or Failed with the reason."""
+        ...
+
+    async def take(self, entries_max: int, bytes_max: int) -> Sequence[Spooled]:
+        """The oldest waiting entries, each given once to this process; at least one if any waits."""
+        ...
+
+    async def settle(self, delivered: Sequence[Spooled], dead: Sequence[tuple[Spooled, Refused]]) -> None:
+        """Forget what was delivered; keep what was refused for good as dead letters, with the reason."""
+        ...
+
+    async def count_resent(self, count: int) -> None:
+        """Count entries that are sent again though they may have been written: possible duplicates."""
+        ...
+
+    async def check(self) -> SinkHealth:
+        """Whether entries could be kept now, and why not. Never raises."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of files and locks; what waits stays kept. A second call does nothing."""
+        ...

@@ -28,7 +28,7 @@ from logbridge.adapters.grpc.mapping import (
     to_message,
     to_result,
 )
-from logbridge.adapters.grpc.status import SHUTTING_DOWN, status_of_error, status_of_outcome
+from logbridge.adapters.grpc.status import SHUTTING_DOWN, details_of, status_of_error, status_of_outcome
 from logbridge.domain.entry import EntryMaker, LogEntry, classify
 from logbridge.domain.errors import (
     InvalidEntry,
@@ -255,7 +255,8 @@ def _unary(call: Unary) -> Callable[[bytes, Context], Awaitable[bytes]]:
         try:
             answer = await call(raw, Deadline(time.monotonic() + wait_s))
         except NotWrittenError as error:
-            await context.abort(status_of_outcome(error.outcome), _short(str(error)))
+            status = status_of_outcome(error.outcome)
+            await context.abort(status, _short(str(error)), details_of(error.outcome))
         except LogbridgeError as error:
             await context.abort(status_of_error(error), _short(str(error)))
         return answer.SerializeToString()

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+from logbridge.adapters.delivery.link import Link
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Outcome
-from logbridge.domain.ports import Deadline, LogSink, SinkHealth
+from logbridge.domain.ports import Deadline, LogSink
 
 
-class Timeout:
+class Timeout(Link):
     """A link that hands on the earlier of the caller's deadline and now + ``attempt_s`` seconds.
 
     It does not cut the attempt off itself: a sink keeps the deadline it is given, and only the sink knows
@@ -15,16 +16,10 @@ class Timeout:
     """
 
     def __init__(self, next_sink: LogSink, attempt_s: float, monotonic: Callable[[], float]) -> None:
-        self._next = next_sink
+        super().__init__(next_sink)
         self._attempt_s = attempt_s
         self._monotonic = monotonic
 
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
         attempt = Deadline(min(deadline.at_s, self._monotonic() + self._attempt_s))
         return await self._next.write(entries, deadline=attempt)
-
-    async def check(self) -> SinkHealth:
-        return await self._next.check()
-
-    async def aclose(self) -> None:
-        await self._next.aclose()

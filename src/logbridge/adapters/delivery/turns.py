@@ -3,20 +3,21 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from logbridge.adapters.delivery.link import Link
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Cause, Failed, Outcome
-from logbridge.domain.ports import Deadline, LogSink, SinkHealth
+from logbridge.domain.ports import Deadline, LogSink
 
 
-class Turns:
+class Turns(Link):
     """A link that lets at most ``writes_max`` writes through at once, in the order in which they came.
 
     A write whose turn does not come before its deadline has Failed: it was never sent. How many may wait is
-    the business of Admission, in front of it.
+    the business of Admission, in front of it. A write that backs off does so in front of it, without a turn.
     """
 
     def __init__(self, next_sink: LogSink, writes_max: int, monotonic: Callable[[], float]) -> None:
-        self._next = next_sink
+        super().__init__(next_sink)
         self._monotonic = monotonic
         self._turns = asyncio.Semaphore(writes_max)
 
@@ -31,9 +32,3 @@ class Turns:
             return await self._next.write(entries, deadline=deadline)
         finally:
             self._turns.release()
-
-    async def check(self) -> SinkHealth:
-        return await self._next.check()
-
-    async def aclose(self) -> None:
-        await self._next.aclose()

@@ -45,6 +45,8 @@ class Connection:
         self.address = address
         self.monotonic = monotonic
         self.closing = False
+        # Counts the connections of the channel: what was learned of a peer holds for one of them.
+        self.generation = 0
         self._channel: Channel | None = None
         self._room = asyncio.Semaphore(CALLS_IN_FLIGHT_MAX)
         self._in_use = 0
@@ -63,10 +65,6 @@ class Connection:
             if not self._in_use:
                 self._idle.set()
 
-    def connected(self) -> bool:
-        """Whether the connection stands; False means that the next call may meet another peer."""
-        return self._opened().get_state() is grpc.ChannelConnectivity.READY
-
     async def call(self, method: str, request: bytes, deadline: Deadline) -> Answer | RpcFailure:
         """Call a method of the log service, when there is room; what a peer does is never an exception."""
         try:
@@ -84,13 +82,18 @@ class Connection:
         remaining_s = deadline.remaining_s(self.monotonic())
         if not remaining_s:
             return self._expired()
-        rpc: UnaryUnaryMultiCallable[bytes, bytes] = self._opened().unary_unary(path)
+        channel = self._opened()
+        if channel.get_state() is not grpc.ChannelConnectivity.READY:
+            self.generation += 1  # the call may meet another peer than the one before
+        rpc: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
         call = rpc(request, timeout=remaining_s, wait_for_ready=False)
         try:
             body = await call
             ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())
             return Answer(body, ours)
         except AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                self.generation += 1  # the connection broke, and may stand again by the next look at it
             return failure_of(self.address, error)
 
     def _expired(self) -> RpcFailure:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
+from msgspec import Struct
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.connection import Connection
@@ -13,7 +14,7 @@ from logbridge.adapters.grpc.mapping import batch_outcomes, to_message
 from logbridge.adapters.grpc.reader import GrpcReader
 from logbridge.adapters.grpc.status import Fate, RpcFailure, outcome_of
 from logbridge.domain.entry import LogEntry
-from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
+from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.policy import BatchPolicy
 from logbridge.domain.ports import Deadline, SinkHealth
 
@@ -24,6 +25,14 @@ SINGLES_AFTER_AMBIGUITY_S = 30.0
 _ENTRY_FRAME_BYTES = 6
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _SPLIT = frozenset((Fate.TOO_LARGE, Fate.REFUSED, Fate.CONFLICT))
+
+
+class _Peer(Struct):
+    """What the answers on one connection have shown of whoever is there."""
+
+    generation: int
+    has_no_batches: bool = False
+    honours_ids: bool = False
 
 
 class GrpcSink(GrpcReader):
@@ -42,7 +51,7 @@ class GrpcSink(GrpcReader):
         super().__init__(Connection(address, monotonic))
         self._batch = batch
         self._singles = asyncio.Semaphore(batch.singles_in_flight_max)
-        self._has_no_batches = False
+        self._peer = _Peer(self._connection.generation)
         self._singles_until_s = monotonic()
 
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
@@ -50,12 +59,30 @@ class GrpcSink(GrpcReader):
         if self._connection.closing:
             return [Failed(entry.id, f"{self._connection.address}: this sink is closed") for entry in entries]
         with self._connection.in_use():
-            if not self._connection.connected():
-                self._has_no_batches = False
             outcomes: list[Outcome] = []
             for chunk in self._chunks([to_message(entry) for entry in entries]):
                 outcomes += await self._write_chunk(chunk, deadline)
             return outcomes
+
+    def _known_peer(self) -> "_Peer":
+        """What is known of the peer of this connection; of a new one nothing yet."""
+        if self._peer.generation != self._connection.generation:
+            self._peer = _Peer(self._connection.generation)
+        return self._peer
+
+    async def honours_ids(self, *, deadline: Deadline) -> bool | None:
+        """See LogSink.honours_ids: known from the answer to a write, or from how the peer names itself."""
+        if self._connection.closing:
+            return None
+        if self._known_peer().honours_ids:
+            return True
+        with self._connection.in_use():
+            # Without an entry it is refused, and its initial metadata tell who refuses (the gRPC contract).
+            answer = await self._connection.call("WriteLog", b"", deadline)
+        if isinstance(answer, RpcFailure) and answer.fate is not Fate.REFUSED:
+            return None
+        self._known_peer().honours_ids = answer.ours
+        return answer.ours
 
     def _chunks(self, messages: Sequence[pb.LogEntry]) -> Iterator[list[pb.LogEntry]]:
         bytes_max = self._batch.message_bytes_max - self._batch.message_bytes_max // 64
@@ -79,7 +106,7 @@ class GrpcSink(GrpcReader):
         if not isinstance(answer, RpcFailure):
             return self._batch_outcomes(chunk, answer.body)
         if answer.fate is Fate.UNIMPLEMENTED:
-            self._has_no_batches = True
+            self._known_peer().has_no_batches = True
             return await self._write_singles(chunk, deadline)
         if answer.fate in _SPLIT:
             middle = len(chunk) // 2
@@ -88,7 +115,7 @@ class GrpcSink(GrpcReader):
         return [outcome_of(answer, message.id) for message in chunk]
 
     def _wants_singles(self) -> bool:
-        return self._has_no_batches or self._connection.monotonic() < self._singles_until_s
+        return self._known_peer().has_no_batches or self._connection.monotonic() < self._singles_until_s
 
     def _batch_outcomes(self, chunk: list[pb.LogEntry], body: bytes) -> list[Outcome]:
         try:
@@ -96,7 +123,17 @@ class GrpcSink(GrpcReader):
         except DecodeError:
             return [self._garbage_outcome(message) for message in chunk]
         outcomes = batch_outcomes([message.id for message in chunk], answer, self._connection.address)
-        return outcomes if outcomes is not None else self._ambiguous(chunk, answer)
+        if outcomes is None:
+            return self._ambiguous(chunk, answer)
+        self._learn(chunk, outcomes)
+        return outcomes
+
+    def _learn(self, chunk: Sequence[pb.LogEntry], outcomes: Sequence[Outcome]) -> None:
+        """A peer that answers a write with the id that was sent honours ids."""
+        for message, outcome in zip(chunk, outcomes, strict=True):
+            if isinstance(outcome, Accepted) and outcome.log_id == message.id:
+                self._known_peer().honours_ids = True
+                return
 
     def _ambiguous(self, chunk: list[pb.LogEntry], answer: pb.BatchWriteLogResponse) -> list[Outcome]:
         self._singles_until_s = self._connection.monotonic() + SINGLES_AFTER_AMBIGUITY_S
@@ -106,7 +143,7 @@ class GrpcSink(GrpcReader):
             f"{self._connection.address}: the log service answered for {taken} of {len(chunk)} entries "
             f"without saying which it took{said}: this one may have been written"
         )
-        return [Unknown(message.id, reason) for message in chunk]
+        return [Unknown(message.id, reason, Cause.UNCLEAR, may_go_again=True) for message in chunk]
 
     async def _write_singles(self, messages: Sequence[pb.LogEntry], deadline: Deadline) -> list[Outcome]:
         if len(messages) == 1:
@@ -128,7 +165,10 @@ class GrpcSink(GrpcReader):
         except DecodeError:
             return self._garbage_outcome(message)
         if response.success:
-            return Accepted(response.log_id or message.id)
+            accepted = Accepted(response.log_id or message.id)
+            if response.log_id:
+                self._learn([message], [accepted])
+            return accepted
         said = response.error_message or "no reason given"
         return Refused(message.id, f"{self._connection.address}: the log service did not take it: {said}")
 

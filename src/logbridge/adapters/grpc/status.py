@@ -4,12 +4,17 @@ The rules are those of the gRPC contract (docs/log-service.md). Nothing outside 
 """
 
 import re
+from datetime import timedelta
 from enum import Enum
 
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from msgspec import Struct
 
+from logbridge.adapters.grpc.mapping import VERSION_KEY
 from logbridge.domain.errors import (
     InvalidEntry,
     InvalidRequest,
@@ -20,6 +25,9 @@ from logbridge.domain.errors import (
     ReaderUnavailable,
 )
 from logbridge.domain.outcome import Cause, Failed, Outcome, Refused, Unknown
+
+RETRY_INFO_S_MAX = 3600.0
+_DETAILS_KEY = "grpc-status-details-bin"
 
 
 class Fate(Enum):
@@ -38,10 +46,17 @@ class Fate(Enum):
 
 
 class RpcFailure(Struct, frozen=True):
-    """A call that failed. reason: names the address and what happened, in plain words."""
+    """A call that failed. reason: names the address and what happened, in plain words.
+
+    ours: the peer named itself as a log service of logbridge, even though the call failed. may_go_again: it is
+    one of the statuses that the OpenTelemetry protocol calls retryable. retry_after_s: what RetryInfo asks.
+    """
 
     fate: Fate
     reason: str
+    ours: bool = False
+    may_go_again: bool = False
+    retry_after_s: float | None = None
 
 
 _FATES = {
@@ -57,11 +72,23 @@ _FATES = {
     StatusCode.NOT_FOUND: Fate.REFUSED,
     StatusCode.PERMISSION_DENIED: Fate.REFUSED,
     StatusCode.FAILED_PRECONDITION: Fate.REFUSED,
-    StatusCode.OUT_OF_RANGE: Fate.REFUSED,
+    StatusCode.OUT_OF_RANGE: Fate.OVERLOADED,
     StatusCode.UNAUTHENTICATED: Fate.UNAUTHENTICATED,
     StatusCode.UNIMPLEMENTED: Fate.UNIMPLEMENTED,
     StatusCode.ALREADY_EXISTS: Fate.CONFLICT,
 }
+# OTLP specification, "Failures": the retryable ones; RESOURCE_EXHAUSTED only if the peer says that it passes.
+_MAY_GO_AGAIN = frozenset(
+    (
+        StatusCode.CANCELLED,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.ABORTED,
+        StatusCode.OUT_OF_RANGE,
+        StatusCode.UNAVAILABLE,
+        StatusCode.DATA_LOSS,
+    )
+)
+_QUEUE_FULL = re.compile(r"queue.*\bfull\b|\bfull\b.*queue", re.IGNORECASE)
 # The words of grpc's own transports; a peer reached but lost later says neither.
 _NOT_CONNECTED = re.compile(r"failed to connect to all addresses|errors resolving |DNS resolution failed")
 # C++, Go, Node and Python say "larger than max", Java and .NET "exceeds maximum", Rust "too large".
@@ -73,13 +100,50 @@ def failure_of(address: str, error: AioRpcError) -> RpcFailure:
     code, details = error.code(), error.details() or ""
     fate = _FATES.get(code, Fate.LOST)
     if code is StatusCode.UNAVAILABLE and _NOT_CONNECTED.search(details):
-        return RpcFailure(Fate.NOT_SENT, f"{address}: {_why_not_connected(details)}")
+        return RpcFailure(Fate.NOT_SENT, f"{address}: {_why_not_connected(details)}", may_go_again=True)
     if details.startswith("CLIENT: "):
         # It is the answer that was too large for us: the peer had done its work by then.
         fate = Fate.LOST
     elif code in (StatusCode.RESOURCE_EXHAUSTED, StatusCode.OUT_OF_RANGE) and _TOO_LARGE.search(details):
         fate = Fate.TOO_LARGE
-    return RpcFailure(fate, f"{address}: {_what_happened(fate, code, details)}")
+    retry_after_s = _retry_info(error)
+    passes = code is StatusCode.RESOURCE_EXHAUSTED and (
+        retry_after_s is not None or bool(_QUEUE_FULL.search(details))
+    )
+    return RpcFailure(
+        fate,
+        f"{address}: {_what_happened(fate, code, details)}",
+        ours=any(key == VERSION_KEY for key, _ in error.initial_metadata() or ()),
+        may_go_again=code in _MAY_GO_AGAIN or passes,
+        retry_after_s=retry_after_s,
+    )
+
+
+def _retry_info(error: AioRpcError) -> float | None:
+    """Seconds that google.rpc.RetryInfo asks for, None without one that can be read."""
+    raw = dict(error.trailing_metadata() or ()).get(_DETAILS_KEY)
+    if not isinstance(raw, bytes):
+        return None
+    info = RetryInfo()
+    try:
+        if not any(detail.Unpack(info) for detail in Status.FromString(raw).details):
+            return None
+        asked_s: float = info.retry_delay.ToTimedelta().total_seconds()
+    except (DecodeError, OverflowError, ValueError):
+        return None
+    # A peer that asks for years is not taken at its word.
+    return min(max(asked_s, 0.0), RETRY_INFO_S_MAX)
+
+
+def details_of(outcome: Outcome) -> tuple[tuple[str, bytes], ...]:
+    """Trailing metadata that tells a client of an entry that it may go again, and when (RetryInfo)."""
+    if not isinstance(outcome, Failed):
+        return ()
+    info = RetryInfo()
+    info.retry_delay.FromTimedelta(timedelta(seconds=outcome.retry_after_s or 0))
+    status = Status(code=StatusCode.RESOURCE_EXHAUSTED.value[0], message=outcome.reason[:200])
+    status.details.add().Pack(info)
+    return ((_DETAILS_KEY, status.SerializeToString()),)
 
 
 def _why_not_connected(details: str) -> str:
@@ -121,9 +185,12 @@ def outcome_of(failure: RpcFailure, log_id: str) -> Outcome:
     if failure.fate in _REFUSALS:
         return Refused(log_id, failure.reason, _REFUSALS[failure.fate])
     if failure.fate in _FAILURES:
-        return Failed(log_id, failure.reason, _FAILURES[failure.fate])
+        return Failed(
+            log_id, failure.reason, _FAILURES[failure.fate], failure.retry_after_s, failure.may_go_again
+        )
     cause = Cause.TIMEOUT if failure.fate is Fate.TIMED_OUT else Cause.NO_ANSWER
-    return Unknown(log_id, f"{failure.reason}: the log may have been written", cause)
+    reason = f"{failure.reason}: the log may have been written"
+    return Unknown(log_id, reason, cause, failure.retry_after_s, failure.may_go_again)
 
 
 def reader_error_of(failure: RpcFailure) -> ReaderError:

@@ -34,6 +34,8 @@ STATUS_OF_CAUSE = {
     Cause.UNAVAILABLE: 503,
     Cause.TIMEOUT: 504,
     Cause.NO_ANSWER: 504,
+    Cause.UNCLEAR: 504,
+    Cause.STOPPING: 503,
 }
 # Of several failures the first of these that occurs is told; whatever a caller can mend counts as 422.
 _GRAVEST_FIRST = (503, 504, 502)

@@ -1,0 +1,70 @@
+"""Breaker: a log service that failed several times in a row counts as away, and nobody waits for it."""
+
+from collections.abc import Callable, Sequence
+
+from logbridge.adapters.delivery.link import Link
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused
+from logbridge.domain.policy import BreakerPolicy
+from logbridge.domain.ports import Deadline, LogSink
+
+_PEER_FAILED = frozenset((Cause.UNAVAILABLE, Cause.TIMEOUT, Cause.NO_ANSWER))
+
+
+class Breaker(Link):
+    """A link that fails writes at once while the peer is away, but one trial at a time, which finds it back.
+
+    away: bool, whether the peer counts as away. Any answer, a refusal too, shows that it is there.
+    """
+
+    def __init__(self, next_sink: LogSink, policy: BreakerPolicy, monotonic: Callable[[], float]) -> None:
+        super().__init__(next_sink)
+        self._policy = policy
+        self._monotonic = monotonic
+        self._failures = 0
+        self._failed_trials = 0
+        self._trial_at_s = 0.0
+        self._trial_under_way = False
+        self._last_reason = ""
+
+    @property
+    def away(self) -> bool:
+        return self._failures >= self._policy.failures_max
+
+    async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+        if not entries:
+            return []
+        if not self.away:
+            return await self._attempt(entries, deadline)
+        if self._trial_under_way or self._monotonic() < self._trial_at_s:
+            return self._failed(entries)
+        self._trial_under_way = True
+        try:
+            return await self._attempt(entries, deadline)
+        finally:
+            self._trial_under_way = False
+
+    async def _attempt(self, entries: Sequence[LogEntry], deadline: Deadline) -> Sequence[Outcome]:
+        was_away, began_s = self.away, self._monotonic()
+        outcomes = await self._next.write(entries, deadline=deadline)
+        self._judge(outcomes[-1], self._monotonic() - began_s, trial=was_away)
+        return outcomes
+
+    def _judge(self, last: Outcome, took_s: float, *, trial: bool) -> None:
+        """The last outcome is the newest thing known of the peer."""
+        if isinstance(last, Accepted | Refused) or last.cause not in _PEER_FAILED:
+            self._failures = self._failed_trials = 0
+            return
+        if last.cause is Cause.TIMEOUT and (isinstance(last, Failed) or took_s < self._policy.fair_attempt_s):
+            return  # it was not sent at all, or its caller gave the peer no time
+        if self.away and not trial:
+            return  # begun before the peer was known to be away
+        self._failures += 1
+        self._failed_trials += trial
+        self._trial_at_s = self._monotonic() + self._policy.trial_pause_s(self._failed_trials)
+        self._last_reason = last.reason
+
+    def _failed(self, entries: Sequence[LogEntry]) -> list[Outcome]:
+        pause_s = max(self._trial_at_s - self._monotonic(), 0.0)
+        reason = f"the log service counts as away; the last attempt: {self._last_reason}"
+        return [Failed(entry.id, reason, Cause.UNAVAILABLE, pause_s, may_go_again=False) for entry in entries]

@@ -1,0 +1,113 @@
+"""Retry: what was not written goes again after a pause, within a budget and the caller's own deadline."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from logbridge.adapters.delivery.link import Link
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.outcome import Failed, Outcome, Refused, Unknown
+from logbridge.domain.policy import RetryPolicy
+from logbridge.domain.ports import Deadline, LogSink
+
+
+class Retry(Link):
+    """A link that shrinks: only entries that failed go again, unknown ones only to a peer that honours ids.
+
+    random: gives 0 to 1, for the jitter. Closing it ends all pauses: who waits to try again has its answer.
+    """
+
+    def __init__(
+        self,
+        next_sink: LogSink,
+        policy: RetryPolicy,
+        monotonic: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        super().__init__(next_sink)
+        self._policy = policy
+        self._monotonic = monotonic
+        self._random = random
+        self._stopping = asyncio.Event()
+        self._writes = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+        limit = Deadline(min(deadline.at_s, self._monotonic() + self._policy.budget_s))
+        self._writes += 1
+        self._idle.clear()
+        try:
+            first = await self._next.write(entries, deadline=limit)
+            if not any(map(_may_go_again, first)):
+                return first
+            return await self._again(entries, list(first), limit)
+        finally:
+            self._writes -= 1
+            if not self._writes:
+                self._idle.set()
+
+    async def _again(
+        self, entries: Sequence[LogEntry], outcomes: list[Outcome], limit: Deadline
+    ) -> list[Outcome]:
+        failures = 0
+        while await self._safe(outcomes, limit) or any(map(_may_go_again, outcomes)):
+            failures += 1
+            asked_s = max(map(_asked_s, outcomes))
+            if not await self._pause(self._policy.pause_s(failures, self._random(), asked_s), limit):
+                break
+            # Asked again: another peer may have come meanwhile.
+            going = await self._safe(outcomes, limit)
+            fresh = await self._next.write([entries[index] for index in going], deadline=limit)
+            for index, outcome in zip(going, fresh, strict=True):
+                outcomes[index] = _after(outcomes[index], outcome)
+        return outcomes
+
+    async def _pause(self, pause_s: float, limit: Deadline) -> bool:
+        """Wait; False if there is no time for it, or the bridge stops."""
+        if self._stopping.is_set() or pause_s >= limit.remaining_s(self._monotonic()):
+            return False
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    async def _safe(self, outcomes: list[Outcome], limit: Deadline) -> list[int]:
+        """The places of those that may go now; unknown ones are given up at a peer that would double them."""
+        waiting = [index for index, outcome in enumerate(outcomes) if _may_go_again(outcome)]
+        unknown = [index for index in waiting if isinstance(outcomes[index], Unknown)]
+        honours = await self._next.honours_ids(deadline=limit) if unknown else True
+        if honours is False:
+            for index in unknown:
+                outcomes[index] = _given_up(outcomes[index])
+        return waiting if honours else [index for index in waiting if index not in unknown]
+
+    async def aclose(self) -> None:
+        self._stopping.set()
+        await self._idle.wait()
+        await self._next.aclose()
+
+
+def _may_go_again(outcome: Outcome) -> bool:
+    return isinstance(outcome, Failed | Unknown) and outcome.may_go_again
+
+
+def _asked_s(outcome: Outcome) -> float:
+    return (isinstance(outcome, Failed | Unknown) and outcome.may_go_again and outcome.retry_after_s) or 0.0
+
+
+def _given_up(outcome: Outcome) -> Outcome:
+    assert isinstance(outcome, Unknown)  # noqa: S101 (for the type checker)
+    reason = f"{outcome.reason}; not sent again: the log service does not honour ids"
+    return Unknown(outcome.log_id, reason, outcome.cause)
+
+
+def _after(before: Outcome, now: Outcome) -> Outcome:
+    """What is known after another attempt: a failed one does not undo one that may have written the entry."""
+    if isinstance(before, Unknown) and isinstance(now, Failed | Refused):
+        reason = f"{now.reason}; an earlier attempt may have written it"
+        if isinstance(now, Refused):
+            return Unknown(now.log_id, reason, before.cause)
+        return Unknown(now.log_id, reason, before.cause, now.retry_after_s, now.may_go_again)
+    return now

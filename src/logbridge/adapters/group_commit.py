@@ -1,0 +1,124 @@
+"""Group commit: batches that wait while a transaction is on its way to the disk share the next one. No timer."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.outcome import Cause, Failed, Outcome, Unknown
+from logbridge.domain.ports import Deadline
+
+T = TypeVar("T")
+Batches = list[Sequence[LogEntry]]
+
+
+class _Waiting:
+    """A batch that waits for its turn, and its answer."""
+
+    def __init__(self, entries: Sequence[LogEntry]) -> None:
+        self.entries = entries
+        self.answer: Future[Sequence[Outcome]] = Future()
+
+
+class GroupCommit:
+    """One thread that writes, and what waits for it.
+
+    name: of the thread. commit: writes batches in one transaction, and answers for each. waiting_entries_max:
+    beyond it a write fails at once. commit_entries_max: entries of one transaction (a larger batch goes alone).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        commit: Callable[[Batches], Sequence[Sequence[Outcome]]],
+        *,
+        waiting_entries_max: int,
+        commit_entries_max: int,
+    ) -> None:
+        self._name = name
+        self._commit = commit
+        self._waiting_entries_max = waiting_entries_max
+        self._commit_entries_max = commit_entries_max
+        self._thread = ThreadPoolExecutor(1, name)
+        self._lock = threading.Lock()
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_entries = 0
+        self._closed = False
+
+    async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+        """An outcome for every entry; what is still on its way at the deadline is Unknown, cause TIMEOUT."""
+        if not entries:
+            return []
+        with self._lock:
+            reason = self._reason_against(len(entries))
+            answer = self._enqueue(entries) if not reason else None
+        if answer is None:
+            cause = Cause.UNAVAILABLE if self._closed else Cause.OVERLOADED
+            return [Failed(entry.id, reason, cause) for entry in entries]
+        try:
+            # Cancelling takes back a batch that was not begun; one that was begun goes on.
+            return await asyncio.wait_for(asyncio.wrap_future(answer), deadline.remaining_s(time.monotonic()))
+        except TimeoutError:
+            reason = f"{self._name} did not answer before the deadline"
+            return [Unknown(entry.id, reason, Cause.TIMEOUT) for entry in entries]
+
+    def _reason_against(self, count: int) -> str:
+        if self._closed:
+            return f"{self._name} is closed"
+        # A batch larger than the whole limit passes when it is alone: it could never be written otherwise.
+        if self._waiting_entries and self._waiting_entries + count > self._waiting_entries_max:
+            return (
+                f"{self._name} has {self._waiting_entries} entries waiting, "
+                f"at most {self._waiting_entries_max} may"
+            )
+        return ""
+
+    def _enqueue(self, entries: Sequence[LogEntry]) -> "Future[Sequence[Outcome]]":
+        waiting = _Waiting(entries)
+        self._waiting.append(waiting)
+        self._waiting_entries += len(entries)
+        # One turn for each batch; a turn takes all that wait, so that most later turns find nothing to do.
+        self._thread.submit(self._commit_waiting)
+        return waiting.answer
+
+    def _commit_waiting(self) -> None:
+        begun = [waiting for waiting in self._take() if waiting.answer.set_running_or_notify_cancel()]
+        if not begun:
+            return
+        try:
+            outcomes = self._commit([waiting.entries for waiting in begun])
+        except Exception as error:
+            # A fault of ours: whoever waits must see it, not run into the deadline.
+            for waiting in begun:
+                waiting.answer.set_exception(error)
+            return
+        for waiting, outcome in zip(begun, outcomes, strict=True):
+            waiting.answer.set_result(outcome)
+
+    def _take(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        count = 0
+        with self._lock:
+            while self._waiting and count < self._commit_entries_max:
+                taken.append(self._waiting.popleft())
+                count += len(taken[-1].entries)
+            self._waiting_entries -= count
+        return taken
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something else in the thread that writes; cancelling the wait lets it go on."""
+        return await asyncio.shield(asyncio.wrap_future(self._thread.submit(work)))
+
+    def close(self) -> bool:
+        """Take no more. True the first time."""
+        with self._lock:
+            first, self._closed = not self._closed, True
+        return first
+
+    def finish(self) -> None:
+        """Wait until everything that was begun is done; blocks."""
+        self._thread.shutdown()

@@ -1,0 +1,174 @@
+"""Damage: looking whether a spool file is sound, and saving what can be read of one that is not."""
+
+import mmap
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from logbridge.adapters.spool.file import (
+    DATABASE_NAME,
+    TALLY_BYTES,
+    Row,
+    SpoolFile,
+    check_version,
+    connect_to_read,
+    read_counters,
+)
+from logbridge.adapters.spool.record import DamagedRecord, decode_record, find_records
+from logbridge.adapters.spool.tally import TALLY_NAME, Tallied, ids_of, read_tally
+
+REPORT_NAME = "report.json"
+_ROWS = "SELECT seq, dead, since, reason, record FROM entries"
+_CHUNK_ROWS = 500
+
+
+class DamageReport(Struct, frozen=True):
+    """What a damaged spool file cost. file: its name. at: RFC 3339. why: what was seen.
+
+    found: entries saved from it. lost: entries that cannot be read any more, lost_ids their ids.
+    """
+
+    file: str
+    at: str
+    why: str
+    found: int
+    lost: int
+    lost_ids: list[str]
+
+
+class Inspected(NamedTuple):
+    """What was seen in a spool file. why: what is damaged, empty if it is sound. tallied: what should be there.
+
+    tally_only: the database is sound and its tally is not.
+    """
+
+    why: str
+    tallied: Tallied
+    tally_only: bool = False
+
+
+def inspect(folder: Path) -> Inspected:
+    """Read a spool file from end to end, without changing it. Raises StoreError for one of a newer logbridge."""
+    database = folder / DATABASE_NAME
+    if not database.exists() or not database.stat().st_size:
+        tallied = read_tally(folder / TALLY_NAME, 0)
+        return Inspected("the database is gone" if tallied.live else "", tallied)
+    connection = connect_to_read(folder)
+    try:
+        if check_version(connection, folder) == 0:
+            raise sqlite3.DatabaseError("the schema is gone")
+        tallied = read_tally(folder / TALLY_NAME, read_counters(connection).get(TALLY_BYTES, 0))
+        found = {row.seq for row in _checked(connection.execute(_ROWS + " ORDER BY seq"))}
+    except (sqlite3.Error, DamagedRecord) as error:
+        return Inspected(str(error), read_tally(folder / TALLY_NAME, 0))
+    finally:
+        connection.close()
+    if not tallied.sound:
+        # Without its tally nobody can say that an entry is missing; what is in a sound database is all there.
+        return Inspected("the tally is damaged; the database is sound", tallied, tally_only=True)
+    missing = tallied.live - found
+    return Inspected(f"{len(missing)} entries are missing" if missing else "", tallied)
+
+
+def _checked(rows: Iterable[tuple[int, int, str, str, bytes]]) -> Iterator[Row]:
+    for values in rows:
+        row = Row(*values)
+        decode_record(row.record, row.seq)
+        yield row
+
+
+def salvage(folder: Path, into: SpoolFile, inspected: Inspected, at: str) -> DamageReport:
+    """Copy everything that can be read of a damaged file, and report what cannot."""
+    tallied = inspected.tallied
+    saved: set[int] = set()
+    broken: set[int] = set()
+    readable = _readable(folder, tallied.live, saved, broken)
+    wanted = (row for row in readable if row.seq not in tallied.removed)
+    while rows := list(islice(wanted, _CHUNK_ROWS)):
+        into.insert(rows)
+    lost = (tallied.live | broken) - saved - tallied.removed
+    ids = ids_of(folder / TALLY_NAME, lost)
+    return DamageReport(
+        file=folder.name,
+        at=at,
+        why=inspected.why,
+        found=len(saved - tallied.removed),
+        lost=len(lost),
+        lost_ids=[ids.get(sequence, f"entry {sequence}, id unknown") for sequence in sorted(lost)],
+    )
+
+
+def _readable(folder: Path, live: set[int], saved: set[int], broken: set[int]) -> Iterator[Row]:
+    """Every row that can be read, each once; ``saved`` and ``broken`` fill up on the way."""
+    for row in _readable_by_sqlite(folder, live, saved, broken):
+        saved.add(row.seq)
+        yield row
+    # A broken page above hides sound ones below, and a broken frame those after it: so look at the bytes.
+    for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal"):
+        for sequence, record in _in_bytes(folder / name):
+            if sequence in (live | broken) - saved:
+                saved.add(sequence)
+                yield Row(sequence, 0, "", "", record)
+
+
+def _readable_by_sqlite(folder: Path, live: set[int], saved: set[int], broken: set[int]) -> Iterator[Row]:
+    if not (folder / DATABASE_NAME).exists():
+        return
+    connection = connect_to_read(folder)
+    try:
+        yield from _until_damage(connection, _ROWS + " ORDER BY seq", (), saved, broken)
+        yield from _until_damage(connection, _ROWS + " ORDER BY seq DESC", (), saved, broken)
+        for sequence in sorted(live - saved):
+            yield from _until_damage(connection, _ROWS + " WHERE seq = ?", (sequence,), saved, broken)
+    finally:
+        connection.close()
+
+
+def _until_damage(
+    connection: sqlite3.Connection, sql: str, values: tuple[int, ...], saved: set[int], broken: set[int]
+) -> Iterator[Row]:
+    try:
+        for row in map(Row._make, connection.execute(sql, values)):
+            if row.seq not in saved and _is_sound(row):
+                yield row
+            elif row.seq not in saved:
+                broken.add(row.seq)
+    except (sqlite3.Error, UnicodeDecodeError):
+        return
+
+
+def _is_sound(row: Row) -> bool:
+    try:
+        decode_record(row.record, row.seq)
+    except (DamagedRecord, TypeError):
+        return False
+    return True
+
+
+def _in_bytes(path: Path) -> Iterator[tuple[int, bytes]]:
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+        yield from find_records(raw)
+
+
+def write_report(folder: Path, report: DamageReport) -> None:
+    """Put the report beside the damaged file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / REPORT_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+
+
+def read_report(folder: Path) -> DamageReport:
+    """The report beside a damaged file."""
+    return msgspec.json.decode((folder / REPORT_NAME).read_bytes(), type=DamageReport)
+
+
+def read_reports(damaged: Path) -> list[DamageReport]:
+    """The reports of all damaged files, oldest first."""
+    reports = [read_report(file.parent) for file in damaged.glob(f"*/{REPORT_NAME}")]
+    return sorted(reports, key=lambda report: report.at)

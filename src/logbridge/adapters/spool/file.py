@@ -1,0 +1,303 @@
+"""One spool file: a SQLite database in a folder of its own, with its tally. One process owns it (lock.py)."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from logbridge.adapters.spool.record import DamagedRecord, decode_record, encode_record
+from logbridge.adapters.spool.tally import TALLY_NAME, Tally
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.errors import StoreError
+from logbridge.domain.outcome import Refused
+
+DATABASE_NAME = "spool.db"
+SCHEMA_VERSION = 1
+COUNTERS = ("delivered", "resent", "buried")
+LOCK_WAIT_S = 5.0
+# Bytes of a row besides its record: row id, lengths, its share of the pages above.
+ROW_BYTES = 64
+# A tally is rewritten when it has grown to several times what is needed.
+TALLY_BYTES_MIN = 1024 * 1024
+TALLY_GROWTH = 4
+
+_SCHEMA = (
+    """
+    CREATE TABLE entries (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        dead INTEGER NOT NULL DEFAULT 0,
+        since TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        record BLOB NOT NULL
+    )
+    """,
+    "CREATE INDEX dead_entries ON entries (seq) WHERE dead = 1",
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+)
+_TAKE = "SELECT seq, record FROM entries WHERE dead = 0 AND seq > ? ORDER BY seq LIMIT ?"
+_COUNT = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+_SET = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+TALLY_BYTES = "tally_bytes"  # the counter that holds the size of the tally when it was last seen whole
+
+
+class DamagedFile(Exception):
+    """The spool file holds what nobody wrote; the message says what was seen."""
+
+
+class Row(NamedTuple):
+    """A row of a spool file. since: RFC 3339, when it was kept, or when it died. reason: of its death."""
+
+    seq: int
+    dead: int
+    since: str
+    reason: str
+    record: bytes
+
+
+class Contents(NamedTuple):
+    """What is in a spool file: entries that wait, dead letters, and bytes of both."""
+
+    waiting: int
+    dead: int
+    bytes: int
+
+
+class SpoolFile:
+    """An open spool file; made with its folder if it is missing.
+
+    last_sequence: the highest that its tally knows; a sequence is never used for two entries.
+    Raises StoreError when it cannot be used. Any method raises DamagedFile, or sqlite3.Error for a disk that
+    is full or a lock that another process holds.
+    """
+
+    def __init__(self, folder: Path, last_sequence: int = 0) -> None:
+        self.folder = folder
+        self._connection = _open(folder)
+        self._tally = Tally(folder / TALLY_NAME)
+        self._cursor = 0
+        self._taken: set[int] = set()
+        self._unremoved: set[int] = set()
+        self._changes = self._data_version()
+        self._tally_bytes_max = max(TALLY_BYTES_MIN, TALLY_GROWTH * self._tally.size_bytes)
+        self._next = max(self._highest(), last_sequence) + 1
+
+    def _highest(self) -> int:
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+        return int(row[0]) if row else 0
+
+    def contents(self) -> Contents:
+        """Counts, by reading the whole file."""
+        with _damage_told():
+            waiting, dead, size_bytes = self._connection.execute(
+                "SELECT count(*) FILTER (WHERE dead = 0), count(*) FILTER (WHERE dead = 1), "
+                "coalesce(sum(length(record)), 0) FROM entries"
+            ).fetchone()
+        return Contents(waiting, dead, size_bytes + ROW_BYTES * (waiting + dead))
+
+    def append(self, entries: Sequence[LogEntry], now: str) -> int:
+        """Keep entries in one transaction, on the disk when it returns; gives their bytes."""
+        first = self._next
+        rows = [(first + n, now, encode_record(first + n, entry)) for n, entry in enumerate(entries)]
+        with _damage_told(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT INTO entries (seq, since, record) VALUES (?, ?, ?)", rows)
+            self._connection.execute(_SET, (TALLY_BYTES, self._tally.size_bytes))
+        self._next += len(rows)
+        self._tally.add((first + n, entry.id) for n, entry in enumerate(entries))
+        return sum(len(record) + ROW_BYTES for _, _, record in rows)
+
+    def take(self, entries_max: int, bytes_max: int) -> list[tuple[int, LogEntry]]:
+        """The oldest waiting entries that were not given yet, at least one if there is any."""
+        self._notice_changes()
+        taken: list[tuple[int, LogEntry]] = []
+        size_bytes = 0
+        with _damage_told():
+            for sequence, record in self._connection.execute(_TAKE, (self._cursor, entries_max)):
+                size_bytes += len(record)
+                if taken and size_bytes > bytes_max:
+                    break
+                self._cursor = sequence
+                if sequence not in self._taken:
+                    taken.append((sequence, decode_record(record, sequence)))
+        self._taken.update(sequence for sequence, _ in taken)
+        return taken
+
+    def _notice_changes(self) -> None:
+        """An operator may have put dead letters back from another process: then look from the beginning."""
+        version = self._data_version()
+        if version != self._changes:
+            self._changes, self._cursor = version, 0
+
+    def _data_version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def settle(self, delivered: Iterable[int], dead: Sequence[tuple[int, Refused]], now: str) -> int:
+        """Remove what was delivered, mark what is dead; gives the bytes that became free.
+
+        What cannot be removed now (a full disk) is removed with the next call, and not given again meanwhile.
+        """
+        self._unremoved.update(delivered)
+        gone = sorted(self._unremoved)
+        with _damage_told(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            freed_bytes = self._remove(gone)
+            self._connection.executemany(
+                "UPDATE entries SET dead = 1, since = ?, reason = ? WHERE seq = ?",
+                [(now, refused.reason, sequence) for sequence, refused in dead],
+            )
+            self._connection.execute(_COUNT, ("delivered", len(gone)))
+            self._connection.execute(_COUNT, ("buried", len(dead)))
+        self._unremoved.clear()
+        self._taken.difference_update(gone, (sequence for sequence, _ in dead))
+        if self._tally.size_bytes > self._tally_bytes_max:
+            self.renew_tally()
+        return freed_bytes
+
+    def _remove(self, gone: Sequence[int]) -> int:
+        if not gone:
+            return 0
+        self._tally.remove(gone)
+        sizes = [
+            self._connection.execute(
+                "DELETE FROM entries WHERE seq = ? RETURNING length(record)", (sequence,)
+            ).fetchone()
+            for sequence in gone
+        ]
+        self._connection.execute(_SET, (TALLY_BYTES, self._tally.size_bytes))
+        return sum(size[0] + ROW_BYTES for size in sizes if size is not None)
+
+    def count(self, name: str, count: int) -> None:
+        """Add to a counter."""
+        with _damage_told(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(_COUNT, (name, count))
+
+    def counters(self) -> dict[str, int]:
+        """The counters by name."""
+        return read_counters(self._connection)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing was taken that is not settled."""
+        return not self._taken and not self._unremoved
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """Rows of another file, with their sequences, in one transaction."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?)", rows)
+        self._tally.add((row.seq, decode_record(row.record, row.seq).id) for row in rows)
+        self._next = max(self._next, self._highest() + 1)
+
+    def drop(self, removed: Iterable[int]) -> None:
+        """Remove rows that the tally knows as settled: a crash came between its line and the transaction."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("DELETE FROM entries WHERE seq = ?", [(seq,) for seq in removed])
+
+    def renew_tally(self) -> None:
+        """Write the tally anew from what is in the file."""
+        with _damage_told(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            kept = self._connection.execute("SELECT seq, record FROM entries ORDER BY seq")
+            self._tally.rewrite((sequence, decode_record(raw, sequence).id) for sequence, raw in kept)
+            self._connection.execute(_SET, (TALLY_BYTES, self._tally.size_bytes))
+        self._tally_bytes_max = max(TALLY_BYTES_MIN, TALLY_GROWTH * self._tally.size_bytes)
+
+    def close(self) -> None:
+        """Let go of the files; the write-ahead log is folded into the database."""
+        self._tally.close()
+        self._connection.close()
+
+    def close_as_it_is(self) -> None:
+        """Let go of damaged files without touching them: SQLite folds only what its last connection leaves."""
+        self._tally.close()
+        keeper = connect_to_read(self.folder)
+        try:
+            keeper.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.Error:
+            pass
+        finally:
+            self._connection.close()
+            keeper.close()
+
+
+class _damage_told:  # noqa: N801 (a context manager that reads as a phrase)
+    """Raises DamagedFile where SQLite or a checksum says that the file is damaged."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DamagedRecord) or is_damage(error):
+            raise DamagedFile(str(error)) from error
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether SQLite says that a file is damaged."""
+    codes = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    # Extended codes carry the primary one in their low byte. A schema that is gone is damage as well.
+    if isinstance(error, sqlite3.OperationalError) and "no such table" in str(error):
+        return True
+    return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in codes
+
+
+def connect_to_read(folder: Path) -> sqlite3.Connection:
+    """A connection that reads the database and its write-ahead log, and changes neither."""
+    uri = f"{(folder / DATABASE_NAME).resolve().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=LOCK_WAIT_S, check_same_thread=False)
+
+
+def read_counters(connection: sqlite3.Connection) -> dict[str, int]:
+    """The counters of a spool file, by name."""
+    return dict(connection.execute("SELECT name, value FROM counters").fetchall())
+
+
+def check_version(connection: sqlite3.Connection, folder: Path) -> int:
+    """The schema version, 0 for an empty database. Raises StoreError for one of a newer logbridge."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"the spool {folder} has schema version {version}, this logbridge knows up to {SCHEMA_VERSION}: "
+            "use a newer logbridge or another LOGBRIDGE_SPOOL"
+        )
+    return version
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """A connection that writes, of any one thread at a time."""
+    connection = sqlite3.connect(
+        folder / DATABASE_NAME, isolation_level=None, timeout=LOCK_WAIT_S, check_same_thread=False
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _open(folder: Path) -> sqlite3.Connection:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        connection = connect(folder)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"cannot use the spool {folder}: {error}; choose another LOGBRIDGE_SPOOL") from error
+    try:
+        connection.execute("PRAGMA page_size = 8192")  # a log and its head in one page
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        if check_version(connection, folder) == 0:
+            _create(connection)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise StoreError(
+                f"cannot use the spool {folder}: {error}; choose another LOGBRIDGE_SPOOL"
+            ) from error
+        raise
+    return connection
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")

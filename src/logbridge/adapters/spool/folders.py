@@ -1,0 +1,167 @@
+"""The folders of a spool directory: one for each worker, and ``damaged`` for what was set aside.
+
+Everything that must not be half done is one rename of a folder.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from logbridge.adapters.spool.damage import (
+    REPORT_NAME,
+    DamageReport,
+    Inspected,
+    inspect,
+    read_report,
+    salvage,
+    write_report,
+)
+from logbridge.adapters.spool.file import SpoolFile
+from logbridge.adapters.spool.lock import LOCK_NAME, lock_folder
+from logbridge.adapters.spool.tally import TALLY_NAME
+
+logger = logging.getLogger(__name__)
+
+DAMAGED_NAME = "damaged"
+_HALF_DONE = ".half-done"
+
+
+def worker_folders(directory: Path) -> list[Path]:
+    """The folders with spool files, oldest first."""
+    if not directory.is_dir():
+        return []
+    folders = [
+        folder
+        for folder in directory.iterdir()
+        if folder.is_dir() and folder.name != DAMAGED_NAME and not folder.name.endswith(_HALF_DONE)
+    ]
+    return sorted(folders, key=lambda folder: folder.name)
+
+
+class OwnedFile:
+    """A spool file that this process owns, with its lock."""
+
+    def __init__(self, file: SpoolFile, lock: int) -> None:
+        self.file = file
+        self.lock = lock
+
+    def close(self) -> None:
+        self.file.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give up the lock of a file that is closed."""
+        os.close(self.lock)
+
+    def close_and_delete(self) -> None:
+        """For a file with nothing in it."""
+        self.file.close()
+        shutil.rmtree(self.file.folder, ignore_errors=True)
+        self.let_go()
+
+
+class Folders:
+    """Opens, adopts and sets aside. now: the time as RFC 3339. new_id: gives names that sort by time."""
+
+    def __init__(self, directory: Path, now: Callable[[], str], new_id: Callable[[], str]) -> None:
+        self._directory = directory
+        self._now = now
+        self._new_id = new_id
+
+    def make(self) -> OwnedFile:
+        """A new spool file, owned. Raises StoreError."""
+        folder = self._directory / self._new_id()
+        file = SpoolFile(folder)
+        lock = lock_folder(folder)
+        assert lock is not None  # noqa: S101 (nobody else knows the name)
+        return OwnedFile(file, lock)
+
+    def adopt(self, owned: set[str]) -> Iterator[OwnedFile]:
+        """Spool files that nobody owns: left by a worker that is gone. Raises StoreError for a newer one."""
+        self._finish_salvages()
+        for folder in worker_folders(self._directory):
+            lock = lock_folder(folder) if folder.name not in owned else None
+            if lock is None:
+                continue
+            try:
+                owned_file = self._opened(folder, lock)
+            except BaseException:
+                os.close(lock)
+                raise
+            yield owned_file
+
+    def _opened(self, folder: Path, lock: int) -> OwnedFile:
+        inspected = inspect(folder)
+        if inspected.why and not inspected.tally_only:
+            saved = self.set_aside(folder, inspected)
+            os.close(lock)
+            return saved
+        file = SpoolFile(folder, inspected.tallied.last)
+        file.drop(inspected.tallied.removed)
+        if inspected.tally_only:
+            self._report_tally(file, inspected)
+        return OwnedFile(file, lock)
+
+    def _report_tally(self, file: SpoolFile, inspected: Inspected) -> None:
+        aside = self._aside(file.folder)
+        aside.mkdir(parents=True)
+        if (file.folder / TALLY_NAME).exists():
+            shutil.copy(file.folder / TALLY_NAME, aside)
+        file.renew_tally()
+        contents = file.contents()
+        found = contents.waiting + contents.dead
+        report = DamageReport(file.folder.name, self._now(), inspected.why, found, 0, [])
+        write_report(aside, report)
+        _tell(report, aside)
+
+    def set_aside(self, folder: Path, inspected: Inspected) -> OwnedFile:
+        """Move a damaged file to ``damaged``, and open a new one with everything that can be read of it.
+
+        The caller holds the folder's lock, and lets go of it afterwards.
+        """
+        aside = self._aside(folder)
+        aside.parent.mkdir(exist_ok=True)
+        folder.rename(aside)
+        return self._salvaged(aside, inspected)
+
+    def _aside(self, folder: Path) -> Path:
+        return self._directory / DAMAGED_NAME / f"{folder.name}-{self._new_id()}"
+
+    def _salvaged(self, aside: Path, inspected: Inspected) -> OwnedFile:
+        # Named after what it came from: whoever goes on after a crash sees how far it had come.
+        folder = self._directory / f"{aside.name}-saved"
+        if not folder.exists():
+            half = folder.with_name(folder.name + _HALF_DONE)
+            shutil.rmtree(half, ignore_errors=True)
+            file = SpoolFile(half, inspected.tallied.last)
+            write_report(half, salvage(aside, file, inspected, self._now()))
+            file.close()
+            half.rename(folder)
+        os.replace(folder / REPORT_NAME, aside / REPORT_NAME)
+        _tell(read_report(aside), aside)
+        lock = lock_folder(folder)
+        assert lock is not None  # noqa: S101 (whoever holds the lock of what was set aside is alone here)
+        return OwnedFile(SpoolFile(folder, inspected.tallied.last), lock)
+
+    def _finish_salvages(self) -> None:
+        """Go on where a process ended between setting a file aside and saving what is in it."""
+        for aside in (self._directory / DAMAGED_NAME).glob("*"):
+            if not (aside / LOCK_NAME).exists() or (aside / REPORT_NAME).exists():
+                continue
+            lock = lock_folder(aside)
+            if lock is not None:
+                self._salvaged(aside, inspect(aside)).close()
+                os.close(lock)
+
+
+def _tell(report: DamageReport, aside: Path) -> None:
+    logger.error(
+        "the spool file %s is damaged (%s): %d entries saved, %d lost; it was set aside as %s",
+        report.file,
+        report.why,
+        report.found,
+        report.lost,
+        aside,
+    )

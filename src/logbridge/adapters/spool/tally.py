@@ -1,0 +1,118 @@
+"""The tally: which entries a spool file should hold, in a file beside it.
+
+A damaged database does not say what it lost, and a damaged write-ahead log loses its end without a word. With
+the tally the loss is counted and named. Lines of text: "+ 7 "id" crc" (kept), "- 5 6 crc" (settled).
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+TALLY_NAME = "tally"
+
+
+class Tallied(NamedTuple):
+    """What a tally says. live: sequences that should be there. removed: those that were settled.
+
+    last: the highest sequence ever. sound: no line is damaged, none was cut off.
+    """
+
+    live: set[int]
+    removed: set[int]
+    last: int
+    sound: bool
+
+
+class Tally:
+    """An open tally, for appending. Lines are whole or not there: each append is one write."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._torn = False
+
+    @property
+    def size_bytes(self) -> int:
+        return os.fstat(self._file).st_size
+
+    def add(self, kept: Iterable[tuple[int, str]]) -> None:
+        """Note entries that are on the disk; not fsynced: it counts only when the disk itself is damaged."""
+        self._append("".join(_line(f"+ {sequence} {json.dumps(log_id)}") for sequence, log_id in kept))
+
+    def remove(self, sequences: Iterable[int]) -> None:
+        """Note entries that are about to be removed, fsynced: none of them must be called lost later."""
+        self._append(_line("- " + " ".join(map(str, sequences))))
+        os.fdatasync(self._file)
+
+    def _append(self, lines: str) -> None:
+        data = (("\n" if self._torn else "") + lines).encode()
+        self._torn = True
+        # A disk that is full takes a part of it: the rest of that line is then passed over by its checksum.
+        if os.write(self._file, data) != len(data):
+            raise OSError(f"{self._path}: only a part could be written")
+        self._torn = False
+
+    def rewrite(self, kept: Iterable[tuple[int, str]]) -> None:
+        """Begin anew with these entries; all of them or, after a crash, the tally as it was."""
+        fresh = self._path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        tally = Tally(fresh)
+        tally.add(kept)
+        os.fdatasync(tally._file)
+        os.replace(fresh, self._path)
+        os.close(self._file)
+        self._file, self._torn = tally._file, False
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def read_tally(path: Path, size_known: int) -> Tallied:
+    """What the tally says. size_known: its size in bytes when it was last seen whole; a smaller one was cut."""
+    live: set[int] = set()
+    removed: set[int] = set()
+    last = 0
+    sound = path.exists() and path.stat().st_size >= size_known
+    for text in _checked_lines(path):
+        if text is None:
+            sound = False
+            continue
+        # Whoever removes may be another process, so a removal may stand before its addition.
+        kind, *words = text.split(" ", 2) if text[0] == "+" else text.split(" ")
+        if kind == "+":
+            live.add(int(words[0]))
+            last = max(last, int(words[0]))
+        else:
+            removed.update(map(int, words))
+    return Tallied(live - removed, removed, max([last, *removed]), sound)
+
+
+def ids_of(path: Path, sequences: set[int]) -> dict[int, str]:
+    """The ids under which these entries were noted."""
+    ids: dict[int, str] = {}
+    for text in _checked_lines(path):
+        if text is not None and text[0] == "+":
+            _, sequence, log_id = text.split(" ", 2)
+            if int(sequence) in sequences:
+                ids[int(sequence)] = json.loads(log_id)
+    return ids
+
+
+def _line(text: str) -> str:
+    return f"{text} {zlib.crc32(text.encode()):08x}\n"
+
+
+def _checked_lines(path: Path) -> Iterator[str | None]:
+    """The text of each line, None for one whose checksum does not match."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for raw in file:
+            if raw == b"\n":
+                continue
+            line, _, checksum = raw.rstrip(b"\n").rpartition(b" ")
+            whole = line[:2] in (b"+ ", b"- ") and f"{zlib.crc32(line):08x}".encode() == checksum
+            yield line.decode() if whole else None
