@@ -8,6 +8,7 @@ from random import Random
 
 SIZE_BYTES = 1 << 30
 _PAGE_BYTES = 4096
+_SET_ASIDE = "damaged"  # where the bridge puts files that are damaged already
 _FAKETIME = "faketime/libfaketime.so.1"
 
 
@@ -50,9 +51,13 @@ def _mount(*arguments: str) -> bool:
     return subprocess.run([program, *arguments], capture_output=True, check=False).returncode == 0
 
 
-def damage(folder: Path, suffix: str, how: str, rng: Random) -> str:
-    """Truncate the largest file of this suffix, or flip bits in it; says what was done, "" without a file."""
-    files = [file for file in folder.glob(f"*{suffix}") if file.stat().st_size]
+def damage(folder: Path, name: str, how: str, rng: Random) -> str:
+    """Truncate the largest file of this name below ``folder``, or flip bits in it.
+
+    Says what was done, "" if there is no such file.
+    """
+    found = [file for file in folder.rglob(name) if _SET_ASIDE not in file.parts]
+    files = [file for file in found if file.stat().st_size]
     if not files:
         return ""
     file = max(files, key=lambda each: each.stat().st_size)
@@ -60,7 +65,7 @@ def damage(folder: Path, suffix: str, how: str, rng: Random) -> str:
     if how == "truncated":
         kept_bytes = rng.randrange(size_bytes)
         os.truncate(file, kept_bytes)
-        return f"{file.name} truncated from {size_bytes} to {kept_bytes} bytes"
+        return f"{name} truncated from {size_bytes} to {kept_bytes} bytes"
     places = sorted(rng.randrange(size_bytes) for _ in range(rng.choice((1, 3, 20))))
     with file.open("r+b") as opened:
         for place in places:
@@ -68,7 +73,7 @@ def damage(folder: Path, suffix: str, how: str, rng: Random) -> str:
             byte = opened.read(1)[0]
             opened.seek(place)
             opened.write(bytes((byte ^ 1 << rng.randrange(8),)))
-    return f"{file.name}: a bit flipped at {places} of {size_bytes} bytes"
+    return f"{name}: a bit flipped at {places} of {size_bytes} bytes"
 
 
 class Clock:

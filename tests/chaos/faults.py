@@ -117,12 +117,12 @@ async def spool_disk_full(scene: Scene) -> None:
     await scene.proxy.become("pass")
 
 
-def _spool_damaged(suffix: str, how: str) -> Callable[[Scene], Awaitable[None]]:
+def _spool_damaged(name: str, how: str) -> Callable[[Scene], Awaitable[None]]:
     async def harm(scene: Scene) -> None:
         await scene.proxy.become("refuse")
         await _more_obligations(scene)
         await scene.bridge.kill()
-        if done := damage(scene.spool_folder, suffix, how, scene.rng):
+        if done := damage(scene.spool_folder, name, how, scene.rng):
             scene.notes.append(done)
         await scene.start_bridge()
         await scene.proxy.become("pass")
@@ -203,8 +203,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("store's disk full", store_disk_full, needs=frozenset(("disk", "ours"))),
     Fault("spool's disk full", spool_disk_full, needs=frozenset(("disk", "spool"))),
     *(
-        Fault(f"spool {suffix} {how}", _spool_damaged(suffix, how), 0.7, frozenset(("spool",)))
-        for suffix in (".db", ".db-wal", ".tally")
+        Fault(f"{name} {how}", _spool_damaged(name, how), 0.7, frozenset(("spool",)))
+        for name in ("spool.db", "spool.db-wal", "tally")
         for how in ("truncated", "bit-flipped")
     ),
     Fault("clock stepped forward", _clock_stepped(1), needs=frozenset(("clock",))),

@@ -100,8 +100,7 @@ class Load:
             if answer.meaning == "acknowledged" and result.get("success"):
                 self._oracle.acknowledge(each.log_id)
                 continue
-            # A batch does not say of an entry whether it may have been written: the careful reading.
-            self._oracle.not_acknowledged(each.log_id, "unknown")
+            self._oracle.not_acknowledged(each.log_id, _meaning_in_batch(answer))
             again.append(each)
         if "unknown" in self._resends and rng.random() < 0.5:
             for each in again[:3]:
@@ -117,6 +116,12 @@ class Load:
             answer = _Answer(0)
         self._oracle.saw(answer.status, answer.body.get("detail", ""))
         return answer
+
+
+def _meaning_in_batch(answer: _Answer) -> str:
+    """A batch does not say of an entry whether it may have been written: the careful reading."""
+    sure = answer.meaning in ("busy", "refused") and "may have been" not in answer.body.get("detail", "")
+    return answer.meaning if sure else "unknown"
 
 
 def _read(response: httpx.Response) -> _Answer:

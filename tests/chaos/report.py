@@ -12,7 +12,7 @@ from rich.text import Text
 from logbridge.entrypoints.commands.terminal import printable
 from tests.chaos.legs import LegReport
 
-_WIDTH = 150
+_WIDTH = 132
 
 
 def print_table(reports: Sequence[LegReport], seed: int) -> None:
@@ -41,9 +41,9 @@ def _row(report: LegReport) -> dict[str, int]:
         "acknow-\nledged": ledger.acknowledged,
         "stored": ledger.stored,
         "lost": ledger.lost,
-        "destroyed,\nreported": ledger.destroyed,
+        "destroyed": ledger.destroyed,
         "doubled": ledger.doubled,
-        "possible\nduplicates": ledger.possible_duplicates,
+        "may be\ndoubled": ledger.possible_duplicates,
         "never\nsent": ledger.never_sent,
         "unequal": ledger.unequal,
         "refused": report.refused,

@@ -44,7 +44,7 @@ class Leg(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        return f"{self.ack}, {'our log service' if self.honours_ids else 'a peer that ignores ids'}"
+        return f"{self.ack}, {'ours' if self.honours_ids else 'ignores ids'}"
 
     @property
     def honours_ids(self) -> bool:

@@ -9,14 +9,13 @@ from typing import Any, Literal
 
 import grpc
 import msgspec
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from msgspec import Struct
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
 
 _STATUS_DETAILS = "grpc-status-details-bin"
-_RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 Unary = Callable[[bytes, Any], Awaitable[bytes]]
 
 
@@ -110,13 +109,9 @@ async def _end(act: Act, context: Any) -> None:
 
 
 def _status_with_retry_info(act: Act) -> bytes:
-    """A google.rpc.Status with a RetryInfo, whose generated code is not among our dependencies."""
-    pause = Duration(nanos=int(act.retry_s * 1e9)).SerializeToString()
-    detail = AnyMessage(type_url=_RETRY_INFO, value=_field(1, pause)).SerializeToString()
-    number: int = grpc.StatusCode[act.code].value[0]
-    return bytes((0x08, number)) + _field(2, act.details.encode()) + _field(3, detail)
-
-
-def _field(number: int, data: bytes) -> bytes:
-    """A length-delimited field; the lengths here are below 128."""
-    return bytes((number << 3 | 2, len(data))) + data
+    status = Status(code=grpc.StatusCode[act.code].value[0], message=act.details)
+    pause = RetryInfo()
+    pause.retry_delay.FromNanoseconds(int(act.retry_s * 1e9))
+    status.details.add().Pack(pause)
+    serialized: bytes = status.SerializeToString()
+    return serialized
