@@ -34,6 +34,13 @@ test: .venv/.dev browser ## all tests, with coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
 
+faketime: # libfaketime, which steps the clock of a process, where this user may install it
+	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libfaketime >/dev/null; } || true
+
+chaos: .venv/.dev faketime ## kill, cut and fill up real processes, then count: CHAOS_S=180 CHAOS_SEED=...
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 lint: .venv/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,4 +63,4 @@ wheel: .venv/.dev ## build dist/*.whl
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup run browser test lint proto lock wheel clean
+.PHONY: help setup run browser test faketime chaos lint proto lock wheel clean

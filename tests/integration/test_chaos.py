@@ -1,0 +1,31 @@
+"""The proof in short: each leg with a few faults, all of which run once."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.legs import run_leg
+from tests.chaos.report import print_table, to_json
+from tests.chaos.scene import Leg
+
+SEED = 20260101
+FAULTS = {
+    Leg("durable", "ours"): ("bridge killed", "UNAVAILABLE after storing", "spool.db-wal truncated"),
+    Leg("delivered", "ours"): ("bridge killed", "connections reset", "DATA_LOSS after storing"),
+    Leg("durable", "field"): ("log service killed", "partial answers", "PERMISSION_DENIED"),
+    Leg("delivered", "field"): ("log service frozen", "answers cut off", "partial answers"),
+}
+
+
+@pytest.mark.parametrize("leg", FAULTS, ids=lambda leg: leg.name)
+def test_no_fault_loses_or_doubles_what_was_acknowledged(
+    tmp_path: Path, leg: Leg, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After load under faults and a quiet phase the ledger of the leg is clean."""
+    report = asyncio.run(run_leg(leg, tmp_path, SEED, faults_s=0, told=lambda _: None, only=FAULTS[leg]))
+    assert report.ledger.problems == (), to_json([report], SEED)
+    assert set(report.faults) == set(FAULTS[leg])
+    assert report.ledger.acknowledged > 0
+    print_table([report], SEED)
+    assert "The ledger is clean" in capsys.readouterr().out
