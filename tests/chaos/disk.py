@@ -37,9 +37,11 @@ class SmallDisk:
     def _resize(self, size_bytes: int) -> bool:
         return _mount("-o", f"remount,size={max(size_bytes, _PAGE_BYTES)}", str(self.folder))
 
-    def unmount(self) -> None:
-        """Let go of it; what uses it must have ended."""
+    def unmount(self, *, keep: bool) -> None:
+        """Let go of it; what uses it must have ended. keep: put a copy of what is in it beside it."""
         if self.mounted:
+            if keep:
+                shutil.copytree(self.folder, self.folder.with_name(f"{self.folder.name}-kept"))
             subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
             self.mounted = False
 

@@ -153,7 +153,7 @@ def _clock_stepped(sign: int) -> Callable[[Scene], Awaitable[None]]:
 
 
 _UNKNOWN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "ABORTED", "UNKNOWN", "INTERNAL", "DATA_LOSS")
-_PERMANENT = (
+_NOT_STORED = (
     "INVALID_ARGUMENT",
     "NOT_FOUND",
     "PERMISSION_DENIED",
@@ -171,7 +171,7 @@ def _statuses() -> Iterator[Fault]:
     for code in _UNKNOWN:
         yield Fault(f"{code} before storing", _act(Act(kind="status", code=code)))
         yield Fault(f"{code} after storing", _act(Act(kind="status", code=code, after=True)))
-    for code in _PERMANENT:
+    for code in _NOT_STORED:
         yield Fault(code, _act(Act(kind="status", code=code)), 0.5)
     exhausted = Act(kind="status", code="RESOURCE_EXHAUSTED", details="queue is full")
     yield Fault("RESOURCE_EXHAUSTED queue is full", _act(exhausted))

@@ -1,6 +1,7 @@
 """A leg from its start to its ledger: load and faults, then a quiet phase, then the counting."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ _AROUND_S = 8.0
 _FAULTS_S_MIN = 2.0
 _QUIET_DEADLINE_S = 75.0
 _PACE_S = 0.08
+_RECOVERS = 0.7  # of the faults; the next of the others comes on top
+_RECOVERY_S = 2.0
 _REQUESTS_MAX = 1500  # of one client
 _RIGHT_STATUS = {"durable": 202, "delivered": 200}
 
@@ -82,7 +85,9 @@ async def run_leg(
         except ChaosError as error:
             problems.append(str(error))
         told("counting")
-        return await _report(scene, status, problems, ran, left_out, chosen)
+        report = await _report(scene, status, problems, ran, left_out, chosen)
+        scene.keep = not report.clean
+        return report
 
 
 async def _under_fire(
@@ -102,11 +107,23 @@ async def _under_fire(
             told(fault.name)
             await fault.run(scene)
             ran[fault.name] += 1
-            await asyncio.sleep(rng.uniform(0, 0.2))
+            if rng.random() < _RECOVERS:
+                await _recovery(scene)
         await scene.heal()
     finally:
         load.stop()
         await loading
+
+
+async def _recovery(scene: Scene) -> None:
+    """Until the bridge has found the log service back: the next fault meets one that works."""
+    acknowledged = len(scene.oracle.obligations)
+
+    async def works() -> bool:
+        return len(scene.oracle.obligations) > acknowledged
+
+    with contextlib.suppress(ChaosError):
+        await until("an acknowledgement", works, _RECOVERY_S)
 
 
 async def _quiet(scene: Scene) -> SpoolStatus | None:

@@ -47,12 +47,18 @@ class FieldPeer:
         }
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    async def _write(self, raw: bytes, _context: Any) -> bytes:
-        log_ids = self._store([pb.WriteLogRequest.FromString(raw).log_entry])
+    async def _write(self, raw: bytes, context: Any) -> bytes:
+        request = pb.WriteLogRequest.FromString(raw)
+        if not request.HasField("log_entry"):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "log_entry is required")
+        log_ids = self._store([request.log_entry])
         return pb.WriteLogResponse(success=True, log_id=log_ids[0]).SerializeToString()
 
-    async def _write_batch(self, raw: bytes, _context: Any) -> bytes:
-        log_ids = self._store(list(pb.BatchWriteLogRequest.FromString(raw).log_entries))
+    async def _write_batch(self, raw: bytes, context: Any) -> bytes:
+        request = pb.BatchWriteLogRequest.FromString(raw)
+        if not request.log_entries:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "log_entries is empty")
+        log_ids = self._store(list(request.log_entries))
         return pb.BatchWriteLogResponse(success=True, log_ids=log_ids).SerializeToString()
 
     def _store(self, messages: list[pb.LogEntry]) -> list[str]:

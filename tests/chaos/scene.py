@@ -87,6 +87,7 @@ class Scene:
         self._bridge_port = free_port()
         self.url = f"http://127.0.0.1:{self._bridge_port}"
         self.notes: list[str] = []
+        self.keep = True  # until it is known that nobody will want to look
 
     async def start_service(self) -> None:
         """Start the log service and wait until it listens. Raises ChaosError."""
@@ -186,7 +187,7 @@ class Scene:
             await process.kill()
         await self.proxy.aclose()
         for disk in (self.spool_disk, self.store_disk):
-            disk.unmount()
+            disk.unmount(keep=self.keep)
 
 
 @contextlib.asynccontextmanager
