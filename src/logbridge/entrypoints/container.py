@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import cast
 
+import msgspec
 import uuid_utils
 from dependency_injector import containers, providers
 
@@ -18,6 +19,7 @@ from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.memory import MemorySink
+from logbridge.adapters.spool.inventory import SpoolInventory
 from logbridge.adapters.spool.lock import BridgeLock
 from logbridge.adapters.spool.spool import SpoolLimits, SqliteSpool
 from logbridge.adapters.sqlite import SqliteStore
@@ -134,6 +136,12 @@ def utc_now() -> str:
 def new_id() -> str:
     """A new UUIDv7."""
     return str(uuid_utils.uuid7())
+
+
+def open_inventory(settings: Settings) -> SpoolInventory:
+    """The spool for an operator's command, beside the bridge that holds it. Raises StoreError."""
+    default = msgspec.structs.replace(settings, ack="durable").spool_url
+    return SpoolInventory(Path(check_spool_url(settings.spool_url or default)))
 
 
 def build_bridge(

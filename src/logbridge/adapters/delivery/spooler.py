@@ -1,4 +1,4 @@
-"""Spooler: a write is acknowledged once the spool keeps it, and delivered from there, in order, in batches."""
+"""Spooler: a write is acknowledged once the spool keeps it, and delivered from there, in batches."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Query parameters and headers, checked: a question with a slip of the pen in it gets no answer to another question."""
+"""Query parameters and headers, checked: a slip of the pen gets no answer to another question."""
 
 import re
 from typing import Any
@@ -41,7 +41,7 @@ def read_filter(scope: Scope) -> LogFilter:
 
 
 def read_asked(scope: Scope) -> Asked:
-    """What the headers of a write ask: ``Request-Timeout`` (seconds) and ``Prefer: respond-async`` (RFC 7240).
+    """What the headers of a write ask: Request-Timeout (seconds) and Prefer: respond-async (RFC 7240).
 
     Raises InvalidRequest for a Request-Timeout that is no time.
     """

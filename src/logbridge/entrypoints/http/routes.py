@@ -205,7 +205,7 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
             lambda endpoints, _: Plain(endpoints.batch, failed_batch),
             {
                 200: Response("The log service acknowledged some of it.", (BatchResult,), _BATCH),
-                202: Response("Some of it is on the disk here, and will be delivered.", (BatchResult,), _BATCH),
+                202: Response("Some of it is on the disk here, to be delivered.", (BatchResult,), _BATCH),
                 **_problems(400, 413, 415, 422, 502, 503, 504, also=BatchResult, beside=failed_batch),
             },
             "One result for every log, in the order of the request. A bad one does not sink the others.",
