@@ -1,4 +1,4 @@
-"""Group commit: batches that wait while a transaction is on its way to the disk share the next one. No timer."""
+"""Group commit: batches that wait while a transaction goes to the disk share the next one; no timer."""
 
 import asyncio
 import threading
@@ -27,8 +27,9 @@ class _Waiting:
 class GroupCommit:
     """One thread that writes, and what waits for it.
 
-    name: of the thread. commit: writes batches in one transaction, and answers for each. waiting_entries_max:
-    beyond it a write fails at once. commit_entries_max: entries of one transaction (a larger batch goes alone).
+    name: what writes, in words. commit: writes batches in one transaction, and answers for each.
+    waiting_entries_max: beyond it a write fails at once. commit_entries_max: entries of one transaction; a
+    larger batch goes alone.
     """
 
     def __init__(

@@ -139,6 +139,17 @@ class SpoolPolicy(Struct, frozen=True):
         _at_least(0.001, attempt_s=self.attempt_s)
 
 
+class Asked(Struct, frozen=True):
+    """What a caller asks of one write, beside what the settings say.
+
+    durable: an answer as soon as the entry is on the disk here, where there is a spool. timeout_s: seconds
+    that the caller waits for the answer.
+    """
+
+    durable: bool = False
+    timeout_s: float | None = None
+
+
 class DeadlinePolicy(Struct, frozen=True):
     """How long a write or query may take in all, in seconds."""
 

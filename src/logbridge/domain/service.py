@@ -11,44 +11,58 @@ from logbridge.domain.errors import (
     QueryNotSupported,
 )
 from logbridge.domain.outcome import Cause, Outcome, Refused
-from logbridge.domain.policy import DeadlinePolicy, RequestLimits
+from logbridge.domain.policy import Asked, DeadlinePolicy, RequestLimits
 from logbridge.domain.ports import Deadline, LogReader, LogSink, SinkHealth
 from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
+
+NOTHING_ASKED = Asked()
 
 
 class LogBridge:
     """What programs ask of logbridge, whichever way they come in.
 
-    sink: where entries go. reader: where they are read, None behind a sink that only writes.
+    delivered: the chain that answers when the log service has. durable: the one that answers when the entry
+    is on the disk here, None without a spool. always_durable: every write takes that one, asked or not.
+    reader: where entries are read, None behind a sink that only writes.
     monotonic: seconds of a clock that only goes forward, the one that deadlines count in.
     """
 
     def __init__(
         self,
-        sink: LogSink,
+        delivered: LogSink,
         reader: LogReader | None,
         *,
+        durable: LogSink | None = None,
+        always_durable: bool = False,
         maker: EntryMaker,
         limits: RequestLimits,
         deadlines: DeadlinePolicy,
         monotonic: Callable[[], float],
     ) -> None:
         self.limits = limits
-        self._sink = sink
+        self._delivered = delivered
+        self._durable = durable
+        self._always_durable = always_durable
         self._reader = reader
         self._maker = maker
         self._deadlines = deadlines
         self._monotonic = monotonic
 
-    async def write(self, draft: EntryDraft) -> Outcome:
+    def grants_durable(self, asked: Asked) -> bool:
+        """Whether a write that asks so is acknowledged from the disk here."""
+        return self._durable is not None and (asked.durable or self._always_durable)
+
+    async def write(self, draft: EntryDraft, asked: Asked = NOTHING_ASKED) -> Outcome:
         """Write one log. What is wrong with it is an outcome too (Refused, with the field and the reason)."""
         entry = self._entry(draft)
         if isinstance(entry, Refused):
             return entry
-        outcomes = await self._sink.write((entry,), deadline=self._deadline())
+        outcomes = await self._chain(asked).write((entry,), deadline=self._deadline(asked))
         return outcomes[0]
 
-    async def write_batch(self, drafts: Sequence[EntryDraft | InvalidEntry]) -> list[Outcome]:
+    async def write_batch(
+        self, drafts: Sequence[EntryDraft | InvalidEntry], asked: Asked = NOTHING_ASKED
+    ) -> list[Outcome]:
         """Write a batch: one outcome for every draft, in order; a bad one does not sink the others.
 
         drafts: an InvalidEntry stands for an entry that could not even be read.
@@ -57,7 +71,8 @@ class LogBridge:
         self.check_batch_size(len(drafts))
         made = [refused(draft) if isinstance(draft, InvalidEntry) else self._entry(draft) for draft in drafts]
         entries = [entry for entry in made if isinstance(entry, LogEntry)]
-        written = iter(await self._sink.write(entries, deadline=self._deadline()) if entries else ())
+        chain, deadline = self._chain(asked), self._deadline(asked)
+        written = iter(await chain.write(entries, deadline=deadline) if entries else ())
         return [next(written) if isinstance(entry, LogEntry) else entry for entry in made]
 
     def check_batch_size(self, count: int) -> None:
@@ -69,7 +84,7 @@ class LogBridge:
 
     async def query(self, query: LogQuery) -> LogPage:
         """One page of stored logs. Raises QueryNotSupported, QueryRefused or ReaderUnavailable."""
-        return await self._readable().query(query, deadline=self._deadline())
+        return await self._readable().query(query, deadline=self._deadline(NOTHING_ASKED))
 
     def follow(self, which: LogFilter, after: int | None = None) -> AsyncGenerator[Followed, None]:
         """New logs as they are stored; see LogReader.follow. Raises QueryNotSupported."""
@@ -77,7 +92,20 @@ class LogBridge:
 
     async def health(self) -> SinkHealth:
         """Whether the log service would take entries now. Writes nothing."""
-        return await self._sink.check()
+        return await self._delivered.check()
+
+    async def readiness(self) -> SinkHealth:
+        """Whether new writes are welcome: never because the log service is away, but without a spool that
+        every write needs, they are not.
+        """
+        if self._durable is None or not self._always_durable:
+            return SinkHealth(True)
+        return await self._durable.check()
+
+    def _chain(self, asked: Asked) -> LogSink:
+        if self._durable is not None and self.grants_durable(asked):
+            return self._durable
+        return self._delivered
 
     def _readable(self) -> LogReader:
         if self._reader is None:
@@ -90,8 +118,9 @@ class LogBridge:
         except InvalidEntry as error:
             return refused(error, draft.fields.log_id or "")
 
-    def _deadline(self) -> Deadline:
-        return Deadline(self._monotonic() + self._deadlines.request_s)
+    def _deadline(self, asked: Asked) -> Deadline:
+        wait_s = self._deadlines.request_s if asked.timeout_s is None else asked.timeout_s
+        return Deadline(self._monotonic() + wait_s)
 
 
 def refused(error: InvalidEntry, log_id: str = "") -> Refused:

@@ -16,6 +16,7 @@ from logbridge.entrypoints.commands.import_logs import import_logs
 from logbridge.entrypoints.commands.serve import serve
 from logbridge.entrypoints.commands.service import service
 from logbridge.entrypoints.commands.show import config, openapi
+from logbridge.entrypoints.commands.spool import spool
 from logbridge.entrypoints.commands.tail import tail
 from logbridge.entrypoints.commands.talk import query, write
 
@@ -47,6 +48,7 @@ app.command(write, group="Talk to a running bridge")
 app.command(query, group="Talk to a running bridge")
 app.command(tail, group="Talk to a running bridge")
 app.command(import_logs, name="import", group="Talk to a running bridge")
+app.command(spool, group="Look after what is kept")
 app.command(check)
 app.command(config, group="Look and test")
 app.command(openapi, group="Look and test")

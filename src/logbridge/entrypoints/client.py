@@ -116,7 +116,7 @@ class AsyncLogServiceClient:
         loop = asyncio.get_running_loop()
         known = self._local.get(loop)
         if known is None or known[0] is not sink:
-            known = sink, make_container(load(), sink).bridge()
+            known = sink, make_container(self._settings(), sink).bridge()
             self._local[loop] = known
         return known[1]
 
@@ -132,7 +132,8 @@ class AsyncLogServiceClient:
             return self._opened
 
     def _settings(self) -> Settings:
-        settings = load()
+        # A spool belongs to one bridge: a program that writes here has its answer from the log service.
+        settings = replace(load(), ack="delivered", spool="")
         return replace(settings, sink=self._sink_url) if self._sink_url else settings
 
 

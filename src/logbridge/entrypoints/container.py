@@ -1,25 +1,44 @@
-"""The only place that names concrete adapters, and builds the chain that every write goes through."""
+"""The only place that names concrete adapters, and builds the chains that writes go through."""
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import cast
 
+import msgspec
 import uuid_utils
 from dependency_injector import containers, providers
 
-from logbridge.adapters.delivery.admission import Admission
+from logbridge.adapters.delivery.admission import Admission, InFlight
+from logbridge.adapters.delivery.breaker import Breaker
+from logbridge.adapters.delivery.retry import Retry
+from logbridge.adapters.delivery.spooler import Spooler
 from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.memory import MemorySink
+from logbridge.adapters.spool.inventory import SpoolInventory
+from logbridge.adapters.spool.lock import BridgeLock
+from logbridge.adapters.spool.spool import SpoolLimits, SqliteSpool
 from logbridge.adapters.sqlite import SqliteStore
 from logbridge.domain.entry import EntryMaker
-from logbridge.domain.policy import AdmissionPolicy, BatchPolicy, DeadlinePolicy, RequestLimits
-from logbridge.domain.ports import LogReader, LogSink, LogStore
+from logbridge.domain.policy import (
+    AdmissionPolicy,
+    BatchPolicy,
+    BreakerPolicy,
+    DeadlinePolicy,
+    RequestLimits,
+    RetryPolicy,
+    SpoolPolicy,
+)
+from logbridge.domain.ports import LogReader, LogSink, LogStore, Spool
 from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339
-from logbridge.entrypoints.settings import Settings, check_sink_url, check_store_url
+from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
+
+_RANDOM = Random()  # noqa: S311 (jitter, no secrets)
 
 
 def open_sink(settings: Settings) -> LogSink:
@@ -41,11 +60,61 @@ def open_store(settings: Settings) -> LogStore:
     return MemorySink() if scheme == "memory" else SqliteStore(Path(path))
 
 
-def build_chain(sink: LogSink, settings: Settings) -> LogSink:
-    """The delivered chain, from the inside out: sink → timeout → turns → admission."""
-    policy = AdmissionPolicy(entries_max=settings.max_concurrent_requests)
+def build_core(sink: LogSink, settings: Settings) -> LogSink:
+    """What every write goes through, from the inside out: sink → timeout → breaker → turns."""
     timed = Timeout(sink, settings.attempt_timeout_s, time.monotonic)
-    return Admission(Turns(timed, policy.writes_at_once_max, time.monotonic), policy)
+    # Inside the turns: who waits for a turn when the log service goes away learns it at once, too.
+    guarded = Breaker(timed, BreakerPolicy(), time.monotonic)
+    return Turns(guarded, build_admission_policy(settings).writes_at_once_max, time.monotonic)
+
+
+def build_delivered(core: LogSink, settings: Settings, in_flight: InFlight) -> Admission:
+    """The chain that answers when the log service has: core → retry → admission. Coalescing goes between."""
+    retry = Retry(core, RetryPolicy(budget_s=settings.retry_budget_s), time.monotonic, _RANDOM.random)
+    return Admission(retry, build_admission_policy(settings), in_flight)
+
+
+def build_spooler(core: LogSink, spool: Spool | None) -> Spooler | None:
+    """What empties the spool; it retries without end, so no retry link is below it. None without a spool."""
+    if spool is None:
+        return None
+    return Spooler(core, spool, SpoolPolicy(), RetryPolicy(), time.monotonic, _RANDOM.random)
+
+
+def build_durable(spooler: Spooler | None, settings: Settings, in_flight: InFlight) -> Admission | None:
+    """The chain that answers when the entry is on the disk here: core → spooler → admission."""
+    return None if spooler is None else Admission(spooler, build_admission_policy(settings), in_flight)
+
+
+def build_admission_policy(settings: Settings) -> AdmissionPolicy:
+    """How much may be in flight."""
+    return AdmissionPolicy(
+        entries_max=settings.max_concurrent_requests, bytes_max=settings.in_flight_bytes_max
+    )
+
+
+def hold_spool(settings: Settings) -> BridgeLock | None:
+    """Take the spool directory for a new bridge; None without a spool. Raises StoreError."""
+    if not settings.spool_url:
+        return None
+    return BridgeLock.acquire(Path(check_spool_url(settings.spool_url)), new_id(), utc_now())
+
+
+def open_spool(settings: Settings, token: str) -> Spool | None:
+    """The spool of ``settings.spool_url``, None without one. Raises StoreError.
+
+    token: of the bridge that holds the directory; without one this process is a bridge of its own.
+    """
+    if not settings.spool_url:
+        return None
+    directory = Path(check_spool_url(settings.spool_url))
+    lock = BridgeLock.join(directory, token) if token else BridgeLock.acquire(directory, new_id(), utc_now())
+    limits = SpoolLimits(settings.spool_bytes_max, settings.spool_disk_free_bytes_min)
+    try:
+        return SqliteSpool(directory, limits, lock, now=utc_now, new_id=new_id)
+    except BaseException:
+        lock.release()
+        raise
 
 
 def build_maker(settings: Settings) -> EntryMaker:
@@ -69,13 +138,25 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
+def open_inventory(settings: Settings) -> SpoolInventory:
+    """The spool for an operator's command, beside the bridge that holds it. Raises StoreError."""
+    default = msgspec.structs.replace(settings, ack="durable").spool_url
+    return SpoolInventory(Path(check_spool_url(settings.spool_url or default)))
+
+
 def build_bridge(
-    chain: LogSink, reader: LogReader | None, maker: EntryMaker, settings: Settings
+    delivered: LogSink,
+    durable: LogSink | None,
+    reader: LogReader | None,
+    maker: EntryMaker,
+    settings: Settings,
 ) -> LogBridge:
-    """The use cases over a chain."""
+    """The use cases over both chains."""
     return LogBridge(
-        chain,
+        delivered,
         reader,
+        durable=durable,
+        always_durable=settings.ack == "durable",
         maker=maker,
         limits=RequestLimits(
             batch_entries_max=settings.max_batch_size,
@@ -91,22 +172,49 @@ class Container(containers.DeclarativeContainer):
     """Each part once; tests override any of them: ``container.sink.override(MemorySink())``."""
 
     settings = providers.Dependency(instance_of=Settings)
+    spool_token = providers.Object("")
     maker = providers.Singleton(build_maker, settings)
     sink = providers.Singleton(open_sink, settings)
     reader = providers.Singleton(reader_of, sink)
-    chain = providers.Singleton(build_chain, sink, settings)
-    bridge = providers.Singleton(build_bridge, chain, reader, maker, settings)
+    in_flight = providers.Singleton(InFlight)
+    core = providers.Singleton(build_core, sink, settings)
+    spool = providers.Singleton(open_spool, settings, spool_token)
+    spooler = providers.Singleton(build_spooler, core, spool)
+    delivered = providers.Singleton(build_delivered, core, settings, in_flight)
+    durable = providers.Singleton(build_durable, spooler, settings, in_flight)
+    bridge = providers.Singleton(build_bridge, delivered, durable, reader, maker, settings)
     store = providers.Singleton(open_store, settings)
 
 
-def make_container(settings: Settings, sink: LogSink | None = None) -> Container:
-    """The container of these settings; with ``sink`` in place of the one that they name."""
-    container = Container(settings=settings)
+def make_container(settings: Settings, sink: LogSink | None = None, spool_token: str = "") -> Container:
+    """The container of these settings; with ``sink`` in place of the one that they name.
+
+    spool_token: of the bridge that holds the spool directory, for its workers.
+    """
+    container = Container(settings=settings, spool_token=providers.Object(spool_token))
     if sink is not None:
         container.sink.override(providers.Object(sink))
     return container
 
 
-async def close(container: Container) -> None:
-    """Close the chain from the outside in, down to the sink."""
-    await container.chain().aclose()
+def start(container: Container) -> None:
+    """Begin to deliver what the spool holds, in the running loop."""
+    spooler = container.spooler()
+    if spooler is not None:
+        spooler.start()
+
+
+async def close(container: Container, within_s: float | None = None) -> None:
+    """Close the chains from the outside in: admit nothing more, end the pauses of retry, let go of the sink.
+
+    within_s: seconds for what is in flight; the rest is then answered as unknown, or stays in the spool.
+    None lets everything end by its own deadline.
+    """
+    chains = [chain for chain in (container.delivered(), container.durable()) if chain is not None]
+    closing = asyncio.gather(*(chain.aclose() for chain in chains))
+    done, _ = await asyncio.wait([closing], timeout=within_s)
+    if not done:
+        for part in (*chains, container.spooler()):
+            if part is not None:
+                part.cut()
+    await closing

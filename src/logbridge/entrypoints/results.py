@@ -1,10 +1,11 @@
 """The answers of the contract, the same over HTTP and in Python: made from outcomes, in one place."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Outcome
 
 
@@ -33,6 +34,20 @@ def write_result(outcome: Outcome) -> WriteResult:
     if isinstance(outcome, Accepted):
         return WriteResult(True, outcome.log_id, "")
     return WriteResult(False, outcome.log_id, outcome.reason)
+
+
+def entry_as_request(entry: LogEntry) -> dict[str, Any]:
+    """The request that writes this very entry: ``POST /write`` and `logbridge import` read it."""
+    return {
+        "log_id": entry.id,
+        "timestamp": entry.timestamp,
+        "service_name": entry.service_name,
+        "level": entry.level.name,
+        "message": entry.message,
+        "trace_id": entry.trace_id,
+        "span_id": entry.span_id,
+        "metadata": entry.metadata,
+    }
 
 
 def batch_result(outcomes: Sequence[Outcome]) -> BatchResult:

@@ -33,7 +33,7 @@ async def test_script_is_followed_then_everything_is_accepted() -> None:
     assert [*first, *rest] == [
         Accepted(entries[0].id),
         Refused(entries[1].id, "no"),
-        Failed(entries[2].id, "later"),
+        Failed(entries[2].id, "later", Cause.OVERLOADED, may_go_again=False),
         Unknown(entries[3].id, "gone"),
         Accepted(entries[4].id),
     ]

@@ -7,7 +7,7 @@ from logbridge.adapters.memory import MemorySink
 from logbridge.domain.entry import classify
 from logbridge.domain.outcome import Accepted
 from logbridge.domain.ports import LogSink
-from logbridge.entrypoints.container import build_chain, close, make_container, open_store
+from logbridge.entrypoints.container import close, make_container, open_store
 from logbridge.entrypoints.settings import Settings
 from tests.sink_contract import SinkContract
 
@@ -20,7 +20,8 @@ class TestDeliveredChain(SinkContract):
 
     @pytest.fixture
     async def sink(self) -> AsyncIterator[LogSink]:
-        chain = build_chain(MemorySink(), Settings())
+        container = make_container(Settings(), MemorySink())
+        chain = container.delivered()
         yield chain
         await chain.aclose()
 

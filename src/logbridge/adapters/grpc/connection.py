@@ -48,6 +48,7 @@ class Connection:
         # Counts the connections of the channel: what was learned of a peer holds for one of them.
         self.generation = 0
         self._channel: Channel | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._room = asyncio.Semaphore(CALLS_IN_FLIGHT_MAX)
         self._in_use = 0
         self._idle = asyncio.Event()
@@ -82,18 +83,13 @@ class Connection:
         remaining_s = deadline.remaining_s(self.monotonic())
         if not remaining_s:
             return self._expired()
-        channel = self._opened()
-        if channel.get_state() is not grpc.ChannelConnectivity.READY:
-            self.generation += 1  # the call may meet another peer than the one before
-        rpc: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+        rpc: UnaryUnaryMultiCallable[bytes, bytes] = self._opened().unary_unary(path)
         call = rpc(request, timeout=remaining_s, wait_for_ready=False)
         try:
             body = await call
             ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())
             return Answer(body, ours)
         except AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                self.generation += 1  # the connection broke, and may stand again by the next look at it
             return failure_of(self.address, error)
 
     def _expired(self) -> RpcFailure:
@@ -107,11 +103,23 @@ class Connection:
     def _opened(self) -> Channel:
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self.address, options=_OPTIONS)
+            self._watching = asyncio.ensure_future(self._watch(self._channel))
         return self._channel
+
+    async def _watch(self, channel: Channel) -> None:
+        # Not a look at the state before each call: grpc itself sends a call again on a new connection when
+        # the old one broke before the peer saw it.
+        while True:
+            state = channel.get_state()
+            await channel.wait_for_state_change(state)
+            if state is grpc.ChannelConnectivity.READY:
+                self.generation += 1
 
     async def aclose(self) -> None:
         """Let what is in use end, then close the channel; streams end with it."""
         self.closing = True
         await self._idle.wait()
-        if self._channel is not None:
+        if self._channel is not None and self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
             await self._channel.close()

@@ -48,8 +48,8 @@ class Fate(Enum):
 class RpcFailure(Struct, frozen=True):
     """A call that failed. reason: names the address and what happened, in plain words.
 
-    ours: the peer named itself as a log service of logbridge, even though the call failed. may_go_again: it is
-    one of the statuses that the OpenTelemetry protocol calls retryable. retry_after_s: what RetryInfo asks.
+    ours: the peer named itself as a log service of logbridge, though the call failed. may_go_again: it is one
+    of the statuses that the OpenTelemetry protocol calls retryable. retry_after_s: what RetryInfo asks.
     """
 
     fate: Fate

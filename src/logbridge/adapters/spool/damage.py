@@ -42,9 +42,10 @@ class DamageReport(Struct, frozen=True):
 
 
 class Inspected(NamedTuple):
-    """What was seen in a spool file. why: what is damaged, empty if it is sound. tallied: what should be there.
+    """What was seen in a spool file.
 
-    tally_only: the database is sound and its tally is not.
+    why: what is damaged, empty if it is sound. tallied: what should be there. tally_only: the database is
+    sound, and its tally is not.
     """
 
     why: str
@@ -53,7 +54,7 @@ class Inspected(NamedTuple):
 
 
 def inspect(folder: Path) -> Inspected:
-    """Read a spool file from end to end, without changing it. Raises StoreError for one of a newer logbridge."""
+    """Read a spool file from end to end, changing nothing. Raises StoreError for one of a newer logbridge."""
     database = folder / DATABASE_NAME
     if not database.exists() or not database.stat().st_size:
         tallied = read_tally(folder / TALLY_NAME, 0)

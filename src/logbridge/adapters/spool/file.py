@@ -210,7 +210,7 @@ class SpoolFile:
         self._connection.close()
 
     def close_as_it_is(self) -> None:
-        """Let go of damaged files without touching them: SQLite folds only what its last connection leaves."""
+        """Let go of damaged files as they are: SQLite folds the log only when its last connection closes."""
         self._tally.close()
         keeper = connect_to_read(self.folder)
         try:

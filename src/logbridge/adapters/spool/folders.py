@@ -6,6 +6,7 @@ Everything that must not be half done is one rename of a folder.
 import logging
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,11 +87,15 @@ class Folders:
             if lock is None:
                 continue
             try:
-                owned_file = self._opened(folder, lock)
+                opened = self._opened(folder, lock)
+            except (sqlite3.Error, OSError) as error:
+                logger.error("the spool file %s cannot be opened now, it is tried again: %s", folder, error)
+                os.close(lock)
             except BaseException:
                 os.close(lock)
                 raise
-            yield owned_file
+            else:
+                yield opened
 
     def _opened(self, folder: Path, lock: int) -> OwnedFile:
         inspected = inspect(folder)
@@ -151,8 +156,13 @@ class Folders:
             if not (aside / LOCK_NAME).exists() or (aside / REPORT_NAME).exists():
                 continue
             lock = lock_folder(aside)
-            if lock is not None:
+            if lock is None:
+                continue
+            try:
                 self._salvaged(aside, inspect(aside)).close()
+            except (sqlite3.Error, OSError) as error:
+                logger.error("what is in %s cannot be saved now, it is tried again: %s", aside, error)
+            finally:
                 os.close(lock)
 
 

@@ -45,8 +45,9 @@ class BridgeLock:
             os.close(file)
             raise _held(directory, holder)
         body = msgspec.json.encode(Holder(os.getpid(), socket.gethostname(), since, token))
-        os.ftruncate(file, 0)
+        # Written before the rest is cut: on a full disk there is still room where the last holder stood.
         os.pwrite(file, body, 0)
+        os.ftruncate(file, len(body))
         return cls._shared(directory, file, token)
 
     @classmethod

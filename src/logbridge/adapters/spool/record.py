@@ -29,7 +29,7 @@ def encode_record(sequence: int, entry: LogEntry) -> bytes:
 
 
 def decode_record(raw: bytes, sequence: int) -> LogEntry:
-    """The entry of a record. Raises DamagedRecord if a single bit of it, or its sequence, is not as written."""
+    """The entry of a record. Raises DamagedRecord if a bit of it, or its sequence, is not as written."""
     found = _record_at(raw, 0)
     if found is None or found[0] != sequence or _HEAD.size + len(found[1]) != len(raw):
         raise DamagedRecord(f"the checksum of entry {sequence} does not match")

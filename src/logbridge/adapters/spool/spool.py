@@ -18,6 +18,7 @@ from logbridge.adapters.spool.file import COUNTERS, DamagedFile, SpoolFile
 from logbridge.adapters.spool.folders import Folders, OwnedFile
 from logbridge.adapters.spool.lock import BridgeLock
 from logbridge.domain.entry import LogEntry
+from logbridge.domain.errors import StoreError
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.ports import Deadline, SinkHealth, Spooled
 
@@ -71,7 +72,8 @@ class SqliteSpool:
             commit_entries_max=COMMIT_ENTRIES_MAX,
         )
         # The first of them takes new entries; the others only get empty.
-        self._owned = list(self._folders.adopt(set())) or [self._folders.make()]
+        self._owned = list(self._folders.adopt(set()))
+        self._own_file()
         self._bytes = sum(owned.file.contents().bytes for owned in self._owned)
         self._look_at_s = monotonic() + ADOPT_EVERY_S
 
@@ -79,32 +81,29 @@ class SqliteSpool:
         """See Spool.append. Entries that arrive together share one fsync."""
         return await self._commits.write(entries, deadline=deadline)
 
-    def _commit(self, batches: Batches) -> list[list[Outcome]]:
-        outcomes: list[list[Outcome]] = []
-        fitting: list[Sequence[LogEntry]] = []
-        for batch in batches:
-            reason = self._reason_against(batch)
-            if not reason:
-                fitting.append(batch)
-            outcomes.append([] if not reason else [_full(entry, reason) for entry in batch])
-        kept = iter(self._kept([entry for batch in fitting for entry in batch]))
-        return [
-            outcome or [next(kept) for _ in batch] for batch, outcome in zip(batches, outcomes, strict=True)
-        ]
+    def _commit(self, batches: Batches) -> list[Sequence[Outcome]]:
+        outcomes = iter(self._keep([entry for batch in batches for entry in batch]))
+        return [[next(outcomes) for _ in batch] for batch in batches]
 
-    def _kept(self, entries: Sequence[LogEntry]) -> Sequence[Outcome]:
-        if not entries:
-            return []
+    def _keep(self, entries: Sequence[LogEntry]) -> Sequence[Outcome]:
+        reason = self._reason_against()
+        if reason:
+            return [_full(entry, reason) for entry in entries]
         try:
-            self._bytes += self._owned[0].file.append(entries, self._now())
+            self._bytes += self._own_file().append(entries, self._now())
         except DamagedFile as error:
             self._set_aside(self._owned[0], str(error))
-            return self._kept(entries)
-        except (sqlite3.Error, OSError) as error:
+            return [_full(entry, "the spool file was damaged and set aside") for entry in entries]
+        except (sqlite3.Error, OSError, StoreError) as error:
             return [_not_kept(entry, error) for entry in entries]
         return [Accepted(entry.id, spooled=True) for entry in entries]
 
-    def _reason_against(self, batch: Sequence[LogEntry] = ()) -> str:
+    def _own_file(self) -> SpoolFile:
+        if not self._owned:
+            self._owned.append(self._folders.make())
+        return self._owned[0].file
+
+    def _reason_against(self) -> str:
         limits = self._limits
         if self._bytes >= limits.bytes_max:
             return f"the spool is full: LOGBRIDGE_SPOOL_BYTES_MAX={limits.bytes_max}"
@@ -122,7 +121,7 @@ class SqliteSpool:
 
     def _take(self, entries_max: int, bytes_max: int) -> list[Spooled]:
         self._adopt()
-        for owned in [*self._owned[1:], self._owned[0]]:
+        for owned in [*self._owned[1:], *self._owned[:1]]:
             try:
                 taken = owned.file.take(entries_max, bytes_max)
             except DamagedFile as error:
@@ -150,18 +149,24 @@ class SqliteSpool:
             return
         for name, count in owned.file.counters().items():
             if name in COUNTERS:
-                self._owned[0].file.count(name, count)
+                self._own_file().count(name, count)
         self._owned.remove(owned)
         owned.close_and_delete()
 
     def _set_aside(self, owned: OwnedFile, why: str) -> None:
+        place = self._owned.index(owned)
         owned.file.close_as_it_is()
-        inspected = inspect(owned.file.folder)
-        if not inspected.why or inspected.tally_only:
-            inspected = inspected._replace(why=why)
-        saved = self._folders.set_aside(owned.file.folder, inspected)
-        owned.let_go()
-        self._owned[self._owned.index(owned)] = saved
+        self._owned.remove(owned)
+        try:
+            inspected = inspect(owned.file.folder)
+            if not inspected.why or inspected.tally_only:
+                inspected = inspected._replace(why=why)
+            self._owned.insert(place, self._folders.set_aside(owned.file.folder, inspected))
+        except (sqlite3.Error, OSError, StoreError) as error:
+            # A full disk, most likely: what is in it is saved as soon as there is room (see adopt).
+            logger.error("%s is damaged (%s) and cannot be saved now: %s", owned.file.folder, why, error)
+        finally:
+            owned.let_go()
         self._bytes = sum(each.file.contents().bytes for each in self._owned)
 
     async def settle(self, delivered: Sequence[Spooled], dead: Sequence[tuple[Spooled, Refused]]) -> None:
@@ -192,8 +197,8 @@ class SqliteSpool:
 
     def _count(self, name: str, count: int) -> None:
         try:
-            self._owned[0].file.count(name, count)
-        except (DamagedFile, sqlite3.Error) as error:
+            self._own_file().count(name, count)
+        except (DamagedFile, sqlite3.Error, StoreError) as error:
             logger.warning("%d %s entries are not counted: %s", count, name, error)
 
     async def check(self) -> SinkHealth:
@@ -226,7 +231,8 @@ def _full(entry: LogEntry, reason: str) -> Failed:
 
 def _not_kept(entry: LogEntry, error: Exception) -> Failed | Unknown:
     codes = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in codes:
+    begun = not isinstance(error, StoreError)
+    if not begun or (getattr(error, "sqlite_errorcode", 0) & 0xFF) in codes:
         return _full(entry, f"the spool could not be written: {error}")
     # After any other fault nobody knows how far the transaction came.
     return Unknown(entry.id, f"the spool could not be written: {error}: the log may be kept all the same")

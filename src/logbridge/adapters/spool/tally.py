@@ -71,7 +71,7 @@ class Tally:
 
 
 def read_tally(path: Path, size_known: int) -> Tallied:
-    """What the tally says. size_known: its size in bytes when it was last seen whole; a smaller one was cut."""
+    """What the tally says. size_known: its bytes when it was last seen whole; a smaller one was cut."""
     live: set[int] = set()
     removed: set[int] = set()
     last = 0

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope
 
 from logbridge import __version__
-from logbridge.entrypoints.container import Container, close, utc_now
+from logbridge.entrypoints.container import Container, close, start, utc_now
 from logbridge.entrypoints.http.docs_pages import docs_routes
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
@@ -39,6 +39,7 @@ def create_app(container: Container) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        start(container)
         lifecycle.started = True
         try:
             yield

@@ -13,6 +13,7 @@ from logbridge.domain.entry import EntryDraft, split_path
 from logbridge.domain.errors import InvalidRequest, LogbridgeError
 from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts
 from logbridge.domain.outcome import Accepted, Outcome, Unknown
+from logbridge.domain.policy import Asked
 from logbridge.domain.service import LogBridge
 from logbridge.entrypoints.http.access import require_access
 from logbridge.entrypoints.http.decode import (
@@ -23,7 +24,7 @@ from logbridge.entrypoints.http.decode import (
     read_json_body,
 )
 from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle, cancel
-from logbridge.entrypoints.http.parameters import read_query
+from logbridge.entrypoints.http.parameters import read_asked, read_query
 from logbridge.entrypoints.http.problems import (
     Answer,
     RequestRejected,
@@ -99,18 +100,23 @@ class Endpoints:
         self._now = now
 
     async def write(self, scope: Scope, receive: Receive) -> Answer:
+        asked = read_asked(scope)
         body = await self._body(scope, receive)
-        outcome = await self._bridge.write(decode_entry(body))
+        outcome = await self._bridge.write(decode_entry(body), asked)
         result = write_result(outcome)
-        return ok(result) if isinstance(outcome, Accepted) else outcome_problem(outcome, result)
+        if not isinstance(outcome, Accepted):
+            return outcome_problem(outcome, result)
+        return ok(result, 202 if outcome.spooled else 200, _applied(asked, spooled=outcome.spooled))
 
     async def batch(self, scope: Scope, receive: Receive) -> Answer:
+        asked = read_asked(scope)
         body = await self._body(scope, receive)
         drafts = decode_batch(body, self._bridge.check_batch_size)
-        outcomes = await self._bridge.write_batch(drafts)
+        outcomes = await self._bridge.write_batch(drafts, asked)
         result = batch_result(outcomes)
         if result.success_count:
-            return ok(result)
+            spooled = any(isinstance(outcome, Accepted) and outcome.spooled for outcome in outcomes)
+            return ok(result, 202 if spooled else 200, _applied(asked, spooled=spooled))
         return gravest_problem(outcomes, f"{_nothing(outcomes)}; {result.errors[0]}", result)
 
     async def concurrent_test(self, scope: Scope, receive: Receive) -> Answer:
@@ -146,6 +152,9 @@ class Endpoints:
     async def readyz(self, _scope: Scope, _receive: Receive) -> Answer:
         if not self._lifecycle.ready:
             raise RequestRejected(503, "the bridge is starting or stopping")
+        health = await self._bridge.readiness()
+        if not health.reachable:
+            raise RequestRejected(503, health.detail)
         return ok(Probe("ready"))
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
@@ -185,6 +194,10 @@ class Endpoints:
             Random(),  # noqa: S311 (sample data, no secrets)
             "logbridge-http",
         )
+
+
+def _applied(asked: Asked, *, spooled: bool) -> dict[str, str]:
+    return {"Preference-Applied": "respond-async"} if asked.durable and spooled else {}
 
 
 def _nothing(outcomes: Iterable[Outcome]) -> str:

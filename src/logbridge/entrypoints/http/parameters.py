@@ -1,4 +1,4 @@
-"""Query parameters, checked: a question with a slip of the pen in it gets no answer to another question."""
+"""Query parameters and headers, checked: a slip of the pen gets no answer to another question."""
 
 import re
 from typing import Any
@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from logbridge.domain.entry import LogLevel
 from logbridge.domain.errors import InvalidRequest
+from logbridge.domain.policy import Asked
 from logbridge.domain.query import LIMIT_MAX, OFFSET_MAX, LogFilter, LogQuery
 
 _FILTERS = {
@@ -19,6 +20,10 @@ _FILTERS = {
     "q": "text",
 }
 _PAGE = {"limit": (1, LIMIT_MAX), "offset": (0, OFFSET_MAX)}
+REQUEST_TIMEOUT_S_MAX = 3600
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+# One preference among others, by comma, perhaps with parameters.
+_RESPOND_ASYNC = re.compile(rb"(^|,)\s*respond-async\s*($|[,;])", re.IGNORECASE)
 _METADATA = "metadata."
 _NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 # "+" in a query string is a space, and nearly everybody forgets to write %2B before an offset.
@@ -33,6 +38,29 @@ def read_query(scope: Scope) -> LogQuery:
 def read_filter(scope: Scope) -> LogFilter:
     """The filter of ``/tail``. Raises InvalidRequest that names the parameter."""
     return LogFilter(**_read(scope, paged=False))
+
+
+def read_asked(scope: Scope) -> Asked:
+    """What the headers of a write ask: Request-Timeout (seconds) and Prefer: respond-async (RFC 7240).
+
+    Raises InvalidRequest for a Request-Timeout that is no time.
+    """
+    durable = False
+    timeout_s: float | None = None
+    for name, value in scope["headers"]:
+        if name == b"prefer":
+            durable = durable or _RESPOND_ASYNC.search(value) is not None
+        elif name == b"request-timeout":
+            timeout_s = _seconds(value.decode("latin-1").strip())
+    return Asked(durable, timeout_s)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
+    if not 0 < seconds <= REQUEST_TIMEOUT_S_MAX:
+        reason = f"expected seconds above 0, at most {REQUEST_TIMEOUT_S_MAX}, got {text[:40]!r}"
+        raise InvalidRequest("Request-Timeout", reason)
+    return seconds
 
 
 def _read(scope: Scope, *, paged: bool) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from logbridge.domain.errors import (
     QueryRefused,
     ReaderUnavailable,
 )
-from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome
+from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Unknown
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -104,10 +104,12 @@ def title_of(status: int) -> str:
 _RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
-def ok(body: object, status: int = 200) -> Answer:
+def ok(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer of JSON."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
-    return Answer(status, msgspec.json.encode(body), JSON, headers)
+    fields = dict(headers or {})
+    if status == 503:
+        fields["Retry-After"] = str(RETRY_AFTER_S)
+    return Answer(status, msgspec.json.encode(body), JSON, fields)
 
 
 def problem(
@@ -158,5 +160,6 @@ def gravest_problem(outcomes: Iterable[Outcome], detail: str, beside: object) ->
 
 
 def _retry_after(outcomes: Iterable[Outcome]) -> dict[str, str]:
-    pauses = [o.retry_after_s for o in outcomes if isinstance(o, Failed) and o.retry_after_s is not None]
+    given = (o.retry_after_s for o in outcomes if isinstance(o, Failed | Unknown))
+    pauses = [pause_s for pause_s in given if pause_s is not None]
     return {"Retry-After": str(max(RETRY_AFTER_S, math.ceil(max(pauses))))} if pauses else {}

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from logbridge.domain.query import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain, failed_batch, failed_query, failed_write
+from logbridge.entrypoints.http.parameters import REQUEST_TIMEOUT_S_MAX
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import (
     LEVEL_NAMES,
@@ -124,6 +125,21 @@ _PAGE = (
 )
 _RESUME = Parameter("Last-Event-ID", "The id of the last event seen.", {"type": "string"}, "header")
 
+_ASKED = (
+    Parameter(
+        "Request-Timeout",
+        "Seconds that you wait for the answer; without it LOGBRIDGE_REQUEST_TIMEOUT_S.",
+        {"type": "number", "exclusiveMinimum": 0, "maximum": REQUEST_TIMEOUT_S_MAX},
+        "header",
+    ),
+    Parameter(
+        "Prefer",
+        "respond-async: answer 202 as soon as the log is on the disk here, where a spool is configured.",
+        {"type": "string", "examples": ["respond-async"]},
+        "header",
+    ),
+)
+
 _WHY = {
     400: "Not JSON, or over a limit that the settings name.",
     403: "Closed to strangers.",
@@ -178,20 +194,22 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
             lambda endpoints, _: Plain(endpoints.write, failed_write),
             {
                 200: Response("The log service acknowledged it.", (WriteResult,), _WRITTEN),
+                202: Response("It is on the disk here, and will be delivered.", (WriteResult,), _WRITTEN),
                 **_problems(400, 409, 413, 415, 422, 502, 503, 504, also=WriteResult, beside=failed_write),
             },
             "Any name that is not listed goes into metadata. null in an optional field means leaving it out.",
-            WriteRequest, WRITE_EXAMPLE,
+            WriteRequest, WRITE_EXAMPLE, _ASKED,
         ),
         Operation(
             "batch", "POST", f"{prefix}/batch", "Write several logs",
             lambda endpoints, _: Plain(endpoints.batch, failed_batch),
             {
                 200: Response("The log service acknowledged some of it.", (BatchResult,), _BATCH),
+                202: Response("Some of it is on the disk here, to be delivered.", (BatchResult,), _BATCH),
                 **_problems(400, 413, 415, 422, 502, 503, 504, also=BatchResult, beside=failed_batch),
             },
             "One result for every log, in the order of the request. A bad one does not sink the others.",
-            BatchRequest, {"log_entries": [WRITE_EXAMPLE, {"message": "two", "level": "ERROR"}]},
+            BatchRequest, {"log_entries": [WRITE_EXAMPLE, {"message": "two", "level": "ERROR"}]}, _ASKED,
         ),
         Operation(
             "concurrent-test", "POST", f"{prefix}/concurrent-test", "Write many generated logs at once",

@@ -1,6 +1,6 @@
 import asyncio
 
-from logbridge.adapters.delivery.admission import Admission
+from logbridge.adapters.delivery.admission import Admission, InFlight
 from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.memory import MemorySink, hang
@@ -33,10 +33,10 @@ async def test_an_attempt_ends_before_the_caller_does() -> None:
 
 async def test_admission_is_bounded_by_entries_and_gives_back_its_room() -> None:
     """Beyond the limit an entry fails at once with the setting named; what ends makes room."""
-    link = Admission(MemorySink(script=[hang]), AdmissionPolicy(entries_max=2, retry_after_s=3))
+    link = Admission(MemorySink(script=[hang]), AdmissionPolicy(entries_max=2, retry_after_s=3), in_flight := InFlight())
     stuck = asyncio.create_task(link.write([make_entry()], deadline=soon(60)))
     await asyncio.sleep(0)  # the task runs up to where it hangs
-    assert link.entries_in_flight == 1
+    assert in_flight.entries == 1
     (failed, _) = await link.write([make_entry(), make_entry()], deadline=soon())
     assert isinstance(failed, Failed)
     assert (failed.cause, failed.retry_after_s) == (Cause.OVERLOADED, 3)
@@ -45,19 +45,19 @@ async def test_admission_is_bounded_by_entries_and_gives_back_its_room() -> None
     assert accepted == Accepted("a")
     stuck.cancel()
     await asyncio.gather(stuck, return_exceptions=True)
-    assert link.entries_in_flight == 0
+    assert in_flight.entries == 0
 
 
 async def test_a_batch_over_the_whole_limit_passes_alone() -> None:
     """A batch larger than the limit is not starved forever."""
-    link = Admission(MemorySink(), AdmissionPolicy(entries_max=1))
+    link = Admission(MemorySink(), AdmissionPolicy(entries_max=1), InFlight())
     assert len(await link.write([make_entry(), make_entry()], deadline=soon())) == 2
 
 
 async def test_links_hand_on_check_and_close() -> None:
     """Health and closing reach the sink through every link."""
     timed = Timeout(MemorySink(script=[hang]), 0.01, lambda: soon(0).at_s)
-    chain = Admission(Turns(timed, 1, lambda: soon(0).at_s), AdmissionPolicy())
+    chain = Admission(Turns(timed, 1, lambda: soon(0).at_s), AdmissionPolicy(), InFlight())
     assert (await chain.check()).reachable
     (outcome,) = await chain.write([make_entry()], deadline=soon(60))
     assert isinstance(outcome, Unknown)

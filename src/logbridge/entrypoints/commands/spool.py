@@ -1,0 +1,158 @@
+"""spool: what waits on this disk to be delivered, and what the log service refused for good."""
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from logbridge.entrypoints.commands import terminal
+from logbridge.entrypoints.commands.ending import Exit, UsageError
+from logbridge.entrypoints.commands.options import SettingFlags, given
+from logbridge.entrypoints.container import open_inventory
+from logbridge.entrypoints.results import entry_as_request
+from logbridge.entrypoints.settings import load
+
+spool = App(
+    name="spool",
+    help="Look after the spool that LOGBRIDGE_SPOOL names, while a bridge uses it or while none runs.",
+)
+
+_LIMIT_DEFAULT = 100
+Json = Annotated[bool, Parameter(negative=())]
+
+
+@spool.command
+def status(*, json: Json = False, flags: SettingFlags | None = None) -> Exit:
+    """Show how much waits, since when, how many dead letters there are, and what damaged files cost.
+
+    Example: logbridge spool status --spool sqlite:////var/lib/logbridge/spool
+
+    Parameters
+    ----------
+    json
+        Print a JSON object.
+    """
+    found = open_inventory(load(given(flags))).status()
+    if json:
+        terminal.json_line(found)
+        return Exit.FINE
+    rows = [
+        ("waiting", str(found.waiting), f"the oldest since {found.oldest}" if found.oldest else ""),
+        ("dead letters", str(found.dead), "refused for good; `logbridge spool list` says why"),
+        ("bytes", str(found.bytes), "of all entries"),
+        ("files", str(found.files), "one for each worker"),
+        ("delivered", str(found.delivered), "since the spool was made"),
+        ("sent again", str(found.resent), "after an outcome that was unknown: possible duplicates"),
+        ("damaged files", str(len(found.damaged)), "set aside in the folder damaged"),
+        (
+            "saved, lost",
+            f"{sum(d.found for d in found.damaged)}, {sum(d.lost for d in found.damaged)}",
+            "of these",
+        ),
+    ]
+    terminal.table("Spool", ["What", "Count", "Meaning"], rows)
+    return Exit.FINE
+
+
+@spool.command(name="list")
+def list_entries(
+    *,
+    waiting: Json = False,
+    limit: int = _LIMIT_DEFAULT,
+    json: Json = False,
+    flags: SettingFlags | None = None,
+) -> Exit:
+    """List the dead letters with their reasons, oldest first; with --waiting what waits to be delivered.
+
+    Example: logbridge spool list --limit 20
+
+    Parameters
+    ----------
+    waiting
+        What waits, in place of the dead letters.
+    limit
+        The most rows.
+    json
+        Print a JSON object a line.
+    """
+    if limit < 1:
+        raise UsageError(f"--limit {limit}: expected 1 or more")
+    kept = open_inventory(load(given(flags))).entries(dead=not waiting)
+    found = [one for one, _ in zip(kept, range(limit), strict=False)]
+    if json:
+        for one in found:
+            terminal.json_line(
+                {"since": one.since, "reason": one.reason, "entry": entry_as_request(one.entry)}
+            )
+        return Exit.FINE
+    rows = [
+        (one.since, one.entry.id, one.entry.service_name, one.entry.message[:80], one.reason) for one in found
+    ]
+    title = "Waiting" if waiting else "Dead letters"
+    terminal.table(title, ["Since", "Id", "Service", "Message", "Reason"], rows)
+    return Exit.FINE
+
+
+@spool.command
+def retry(*, json: Json = False, flags: SettingFlags | None = None) -> Exit:
+    """Put all dead letters back into the spool, after what made the log service refuse them was mended.
+
+    Example: logbridge spool retry
+
+    Parameters
+    ----------
+    json
+        Print a JSON object.
+    """
+    count = open_inventory(load(given(flags))).retry()
+    _tell({"retried": count}, f"{count} dead letters wait again", as_json=json)
+    return Exit.FINE
+
+
+@spool.command
+def export(*, waiting: Json = False, flags: SettingFlags | None = None) -> Exit:
+    """Print the dead letters as NDJSON, in the form that `logbridge import` reads; with --waiting what waits.
+
+    Example: logbridge spool export > dead-letters.ndjson
+
+    Parameters
+    ----------
+    waiting
+        What waits, in place of the dead letters.
+    """
+    for kept in open_inventory(load(given(flags))).entries(dead=not waiting):
+        terminal.json_line(entry_as_request(kept.entry))
+    return Exit.FINE
+
+
+@spool.command
+def purge(
+    *, waiting: Json = False, yes: Json = False, json: Json = False, flags: SettingFlags | None = None
+) -> Exit:
+    """Delete all dead letters for ever; with --waiting what waits to be delivered. Export them first.
+
+    Example: logbridge spool purge --yes
+
+    Parameters
+    ----------
+    waiting
+        What waits, in place of the dead letters: acknowledged logs are lost by that.
+    yes
+        Needed: nothing is deleted without it.
+    json
+        Print a JSON object.
+    """
+    inventory = open_inventory(load(given(flags)))
+    if not yes:
+        found = inventory.status()
+        count, what = (found.waiting, "waiting entries") if waiting else (found.dead, "dead letters")
+        raise UsageError(f"this deletes {count} {what} for ever: add --yes")
+    count = inventory.purge(dead=not waiting)
+    _tell({"purged": count}, f"{count} deleted", as_json=json)
+    return Exit.FINE
+
+
+def _tell(result: dict[str, int], text: str, *, as_json: bool) -> None:
+    if as_json:
+        terminal.json_line(result)
+    else:
+        terminal.line(text)
