@@ -114,19 +114,22 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-async def until_ready(process: Process, url: str) -> None:
-    """Until the bridge at ``url`` says that it is ready. Raises ChaosError with its last words."""
+async def until_alive(process: Process, url: str) -> None:
+    """Until the bridge at ``url`` serves. Raises ChaosError with its last words.
 
-    async def ready() -> bool:
+    Not until it is ready: with a full spool and no log service it rightly never is.
+    """
+
+    async def alive() -> bool:
         if not process.running:
             raise ChaosError(f"the {process.name} ended instead of starting: {process.words()}")
         try:
-            return (await http.get("/readyz")).status_code == 200
+            return (await http.get("/livez")).status_code == 200
         except httpx.TransportError:
             return False
 
     async with httpx.AsyncClient(base_url=url, timeout=2, trust_env=False) as http:
-        await until(f"the readiness of the {process.name}", ready, START_DEADLINE_S)
+        await until(f"the start of the {process.name}", alive, START_DEADLINE_S)
 
 
 async def until_listening(process: Process, port: int) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tests.chaos.disk import Clock, SmallDisk
 from tests.chaos.oracle import Oracle
-from tests.chaos.processes import ChaosError, Process, environment, free_port, until_listening, until_ready
+from tests.chaos.processes import ChaosError, Process, environment, free_port, until_alive, until_listening
 from tests.chaos.proxy import Proxy
 from tests.chaos.script import Act, tell
 
@@ -108,7 +108,7 @@ class Scene:
     async def start_bridge(self) -> None:
         """Start the bridge, with limits of the rng's choice, and wait for it. Raises ChaosError."""
         self.begin_bridge()
-        await until_ready(self.bridge, self.url)
+        await until_alive(self.bridge, self.url)
 
     def begin_bridge(self) -> None:
         """Start the bridge and do not wait."""
