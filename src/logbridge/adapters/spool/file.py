@@ -108,7 +108,6 @@ class SpoolFile:
 
     def take(self, entries_max: int, bytes_max: int) -> list[tuple[int, LogEntry]]:
         """The oldest waiting entries that were not given yet, at least one if there is any."""
-        self._notice_changes()
         taken: list[tuple[int, LogEntry]] = []
         size_bytes = 0
         with _damage_told():
@@ -122,11 +121,13 @@ class SpoolFile:
         self._taken.update(sequence for sequence, _ in taken)
         return taken
 
-    def _notice_changes(self) -> None:
-        """An operator may have put dead letters back from another process: then look from the beginning."""
+    def notice_changes(self) -> bool:
+        """Whether an operator changed something from another process; ``take`` then looks from the start."""
         version = self._data_version()
-        if version != self._changes:
+        changed = version != self._changes
+        if changed:
             self._changes, self._cursor = version, 0
+        return changed
 
     def _data_version(self) -> int:
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])

@@ -27,13 +27,19 @@ from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import StoreError
 
 _PAGE_ROWS = 500
+_PAGE = "SELECT seq, since, reason, record FROM entries WHERE dead = ? AND seq > ? ORDER BY seq LIMIT ?"
+_TOTALS = (
+    "SELECT count(*) FILTER (WHERE dead = 0), count(*) FILTER (WHERE dead = 1), "
+    "coalesce(sum(length(record)), 0), min(since) FILTER (WHERE dead = 0 AND since <> '') FROM entries"
+)
+_SET_COUNTER = "UPDATE counters SET value = ? WHERE name = ?"
 
 
 class SpoolStatus(Struct, frozen=True):
     """What is in a spool. bytes: of all entries. oldest: RFC 3339, when the longest waiting entry came.
 
-    delivered, buried: entries since the spool was made. resent: entries that went again although they may have
-    been written. damaged: what damaged files cost.
+    delivered, buried: entries since the spool was made. resent: entries that went again though they may have
+    been written. files: one for each worker. damaged: what damaged files cost.
     """
 
     waiting: int
@@ -48,7 +54,7 @@ class SpoolStatus(Struct, frozen=True):
 
 
 class Kept(NamedTuple):
-    """An entry in the spool. dead: a dead letter. since: RFC 3339, when it was kept or died. reason: of death."""
+    """An entry in the spool, or a dead letter. since: RFC 3339, when it was kept, or when it died, and why."""
 
     entry: LogEntry
     dead: bool
@@ -71,10 +77,7 @@ class SpoolInventory:
         counters = dict.fromkeys(COUNTERS, 0)
         for _, connection in self._readers():
             files += 1
-            row = connection.execute(
-                "SELECT count(*) FILTER (WHERE dead = 0), count(*) FILTER (WHERE dead = 1), "
-                "coalesce(sum(length(record)), 0), min(since) FILTER (WHERE dead = 0 AND since <> '') FROM entries"
-            ).fetchone()
+            row = connection.execute(_TOTALS).fetchone()
             waiting, dead = waiting + row[0], dead + row[1]
             size_bytes += row[2] + ROW_BYTES * (row[0] + row[1])
             oldest += [row[3]] if row[3] else []
@@ -90,10 +93,7 @@ class SpoolInventory:
         """What waits, or the dead letters, oldest first."""
         for folder, connection in self._readers():
             last = 0
-            while rows := connection.execute(
-                "SELECT seq, since, reason, record FROM entries WHERE dead = ? AND seq > ? ORDER BY seq LIMIT ?",
-                (dead, last, _PAGE_ROWS),
-            ).fetchall():
+            while rows := connection.execute(_PAGE, (dead, last, _PAGE_ROWS)).fetchall():
                 for last, since, reason, record in rows:
                     yield Kept(_decoded(folder, record, last), dead, since, reason)
 
@@ -119,9 +119,7 @@ class SpoolInventory:
                 # First, or these entries would count as lost after a crash.
                 tally.remove(sequence for (sequence,) in rows)
                 connection.execute("DELETE FROM entries WHERE dead = ?", (dead,))
-                connection.execute(
-                    "UPDATE counters SET value = ? WHERE name = ?", (tally.size_bytes, TALLY_BYTES)
-                )
+                connection.execute(_SET_COUNTER, (tally.size_bytes, TALLY_BYTES))
             finally:
                 tally.close()
             return len(rows)

@@ -74,7 +74,7 @@ class SqliteSpool:
         # The first of them takes new entries; the others only get empty.
         self._owned = list(self._folders.adopt(set()))
         self._own_file()
-        self._bytes = sum(owned.file.contents().bytes for owned in self._owned)
+        self._measure()
         self._look_at_s = monotonic() + ADOPT_EVERY_S
 
     async def append(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
@@ -123,6 +123,8 @@ class SqliteSpool:
         self._adopt()
         for owned in [*self._owned[1:], *self._owned[:1]]:
             try:
+                if owned.file.notice_changes():
+                    self._measure()
                 taken = owned.file.take(entries_max, bytes_max)
             except DamagedFile as error:
                 self._set_aside(owned, str(error))
@@ -167,7 +169,10 @@ class SqliteSpool:
             logger.error("%s is damaged (%s) and cannot be saved now: %s", owned.file.folder, why, error)
         finally:
             owned.let_go()
-        self._bytes = sum(each.file.contents().bytes for each in self._owned)
+        self._measure()
+
+    def _measure(self) -> None:
+        self._bytes = sum(owned.file.contents().bytes for owned in self._owned)
 
     async def settle(self, delivered: Sequence[Spooled], dead: Sequence[tuple[Spooled, Refused]]) -> None:
         """See Spool.settle. On a full disk what was delivered is removed later, and not given again."""

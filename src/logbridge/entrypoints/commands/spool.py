@@ -17,11 +17,11 @@ spool = App(
 )
 
 _LIMIT_DEFAULT = 100
-Json = Annotated[bool, Parameter(negative=())]
+Flag = Annotated[bool, Parameter(negative=())]
 
 
 @spool.command
-def status(*, json: Json = False, flags: SettingFlags | None = None) -> Exit:
+def status(*, json: Flag = False, flags: SettingFlags | None = None) -> Exit:
     """Show how much waits, since when, how many dead letters there are, and what damaged files cost.
 
     Example: logbridge spool status --spool sqlite:////var/lib/logbridge/spool
@@ -43,11 +43,8 @@ def status(*, json: Json = False, flags: SettingFlags | None = None) -> Exit:
         ("delivered", str(found.delivered), "since the spool was made"),
         ("sent again", str(found.resent), "after an outcome that was unknown: possible duplicates"),
         ("damaged files", str(len(found.damaged)), "set aside in the folder damaged"),
-        (
-            "saved, lost",
-            f"{sum(d.found for d in found.damaged)}, {sum(d.lost for d in found.damaged)}",
-            "of these",
-        ),
+        ("saved", str(sum(report.found for report in found.damaged)), "entries of damaged files"),
+        ("lost", str(sum(report.lost for report in found.damaged)), "with damaged files; --json names them"),
     ]
     terminal.table("Spool", ["What", "Count", "Meaning"], rows)
     return Exit.FINE
@@ -56,9 +53,9 @@ def status(*, json: Json = False, flags: SettingFlags | None = None) -> Exit:
 @spool.command(name="list")
 def list_entries(
     *,
-    waiting: Json = False,
+    waiting: Flag = False,
     limit: int = _LIMIT_DEFAULT,
-    json: Json = False,
+    json: Flag = False,
     flags: SettingFlags | None = None,
 ) -> Exit:
     """List the dead letters with their reasons, oldest first; with --waiting what waits to be delivered.
@@ -93,7 +90,7 @@ def list_entries(
 
 
 @spool.command
-def retry(*, json: Json = False, flags: SettingFlags | None = None) -> Exit:
+def retry(*, json: Flag = False, flags: SettingFlags | None = None) -> Exit:
     """Put all dead letters back into the spool, after what made the log service refuse them was mended.
 
     Example: logbridge spool retry
@@ -109,7 +106,7 @@ def retry(*, json: Json = False, flags: SettingFlags | None = None) -> Exit:
 
 
 @spool.command
-def export(*, waiting: Json = False, flags: SettingFlags | None = None) -> Exit:
+def export(*, waiting: Flag = False, flags: SettingFlags | None = None) -> Exit:
     """Print the dead letters as NDJSON, in the form that `logbridge import` reads; with --waiting what waits.
 
     Example: logbridge spool export > dead-letters.ndjson
@@ -126,7 +123,7 @@ def export(*, waiting: Json = False, flags: SettingFlags | None = None) -> Exit:
 
 @spool.command
 def purge(
-    *, waiting: Json = False, yes: Json = False, json: Json = False, flags: SettingFlags | None = None
+    *, waiting: Flag = False, yes: Flag = False, json: Flag = False, flags: SettingFlags | None = None
 ) -> Exit:
     """Delete all dead letters for ever; with --waiting what waits to be delivered. Export them first.
 
