@@ -39,6 +39,14 @@ async def bridge_killed(scene: Scene) -> None:
     await scene.start_bridge()
 
 
+async def bridge_killed_at_work(scene: Scene) -> None:
+    """While the log service has stored and not yet answered: what it has then, only it knows."""
+    scene.tell(Act(kind="late", pause_s=1.0))
+    await _hold(scene, 0.3, 0.6)
+    await bridge_killed(scene)
+    scene.tell(Act())
+
+
 async def bridge_stopped(scene: Scene) -> None:
     code = await scene.bridge.stop()
     if code:
@@ -185,6 +193,7 @@ def _statuses() -> Iterator[Fault]:
 
 FAULTS: tuple[Fault, ...] = (
     Fault("bridge killed", bridge_killed, 3),
+    Fault("bridge killed at work", bridge_killed_at_work, 2),
     Fault("bridge stopped", bridge_stopped, 2),
     Fault("bridge and log service killed", both_killed),
     Fault("log service killed", service_killed, 3),

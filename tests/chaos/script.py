@@ -23,12 +23,12 @@ class Act(Struct, frozen=True):
     """One way of being a bad log service.
 
     kind: well (none), status (end the call with ``code``, before or after the logs were stored), slow
-    (answer after ``pause_s``), partial (store some of a batch, say how many, not which), garbage (store,
-    then answer bytes that are no message). share: of the calls, 0 to 1. methods: the calls it is about.
+    (begin within ``pause_s``), late (store, then answer after ``pause_s``), partial (store some of a batch,
+    say how many, not which), garbage (store, then answer bytes that are no message). share: of the calls, 0 to 1. methods: the calls it is about.
     retry_s: the pause that the status names (RetryInfo); below 0 none.
     """
 
-    kind: Literal["well", "status", "slow", "partial", "garbage"] = "well"
+    kind: Literal["well", "status", "slow", "late", "partial", "garbage"] = "well"
     code: str = ""
     details: str = ""
     after: bool = False
@@ -87,6 +87,8 @@ class Script(grpc.aio.ServerInterceptor):
         if act.kind == "status" and not act.after:
             await _end(act, context)
         answer = await write(raw, context)
+        if act.kind == "late":
+            await asyncio.sleep(act.pause_s)
         if act.kind == "status":
             await _end(act, context)
         return b"\xff\xff\xff\xff not a message" if act.kind == "garbage" else answer
