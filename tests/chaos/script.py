@@ -24,8 +24,8 @@ class Act(Struct, frozen=True):
 
     kind: well (none), status (end the call with ``code``, before or after the logs were stored), slow
     (begin within ``pause_s``), late (store, then answer after ``pause_s``), partial (store some of a batch,
-    say how many, not which), garbage (store, then answer bytes that are no message). share: of the calls, 0 to 1. methods: the calls it is about.
-    retry_s: the pause that the status names (RetryInfo); below 0 none.
+    say how many, not which), garbage (store, then answer bytes that are no message). share: of the calls, 0
+    to 1. methods: the calls it is about. retry_s: the pause that the status names (RetryInfo), below 0 none.
     """
 
     kind: Literal["well", "status", "slow", "late", "partial", "garbage"] = "well"
