@@ -232,10 +232,14 @@ def choose(leg: Leg, have: frozenset[str]) -> tuple[list[Fault], list[str]]:
     return chosen, left_out
 
 
-def schedule(faults: list[Fault], rng: Random) -> Iterator[Fault]:
-    """Each fault once, in a shuffled order, then by weight without end."""
-    first = list(faults)
-    rng.shuffle(first)
-    yield from first
+def schedule(faults: list[Fault], seed: int, start: float, rng: Random) -> Iterator[Fault]:
+    """Each fault once, in the order of the seed, then by weight without end.
+
+    start: where in that order to begin, 0 to 1: what one leg has no time for, another one begins with.
+    """
+    order = list(FAULTS)
+    Random(seed).shuffle(order)
+    begin = int(start * len(order))
+    yield from (fault for fault in order[begin:] + order[:begin] if fault in faults)
     while True:
         yield rng.choices(faults, [fault.weight for fault in faults])[0]

@@ -34,10 +34,18 @@ def environment(**variables: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | variables
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+class Port:
+    """A port of 127.0.0.1 that stays ours while nobody listens there: no outgoing connection gets it."""
+
+    def __init__(self) -> None:
+        # Bound and not listening: whoever connects is refused, and a server may listen beside it.
+        self._keeper = socket.socket()
+        self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._keeper.bind(("127.0.0.1", 0))
+        self.number = int(self._keeper.getsockname()[1])
+
+    def give_back(self) -> None:
+        self._keeper.close()
 
 
 async def until(what: str, condition: Callable[[], Awaitable[bool]], deadline_s: float) -> None:

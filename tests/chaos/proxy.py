@@ -13,14 +13,14 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Listens on a port of 127.0.0.1 and hands on to ``target_port`` there.
+    """Listens on ``port`` of 127.0.0.1 and hands on to ``target_port`` there.
 
     refuse: nobody listens. reset: every connection is reset soon after it was made. delay: each piece waits
     up to 0.3 s. half open: what is sent vanishes and the connection stays. cut: reset within an answer.
     """
 
-    def __init__(self, target_port: int, rng: Random) -> None:
-        self.port = 0
+    def __init__(self, port: int, target_port: int, rng: Random) -> None:
+        self._port = port
         self._target_port = target_port
         self._rng = rng
         self._mode: Mode = "pass"
@@ -28,9 +28,8 @@ class Proxy:
         self._connections: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
 
     async def start(self) -> None:
-        """Listen, on the same port as before."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Listen."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
 
     async def become(self, mode: Mode) -> None:
         """From now on the network is like this. Connections that were refused or half open end."""

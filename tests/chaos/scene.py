@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tests.chaos.disk import Clock, SmallDisk
 from tests.chaos.oracle import Oracle
-from tests.chaos.processes import ChaosError, Process, environment, free_port, until_alive, until_listening
+from tests.chaos.processes import ChaosError, Port, Process, environment, until_alive, until_listening
 from tests.chaos.proxy import Proxy
 from tests.chaos.script import Act, tell
 
@@ -81,10 +81,10 @@ class Scene:
         self.spool_disk = SmallDisk(folder / "spool")
         self.service = Process("log service", folder)
         self.bridge = Process("bridge", folder)
-        self.service_port = free_port()
-        self.proxy = Proxy(self.service_port, Random(rng.getrandbits(64)))
+        self._ports = [Port(), Port(), Port()]
+        self.service_port, self._proxy_port, self._bridge_port = (port.number for port in self._ports)
+        self.proxy = Proxy(self._proxy_port, self.service_port, Random(rng.getrandbits(64)))
         self._control = folder / "control"
-        self._bridge_port = free_port()
         self.url = f"http://127.0.0.1:{self._bridge_port}"
         self.notes: list[str] = []
         self.keep = True  # until it is known that nobody will want to look
@@ -113,7 +113,7 @@ class Scene:
     def begin_bridge(self) -> None:
         """Start the bridge and do not wait."""
         spool = self._spool_variables() if self.leg.has_spool else {}
-        sink = f"grpc://127.0.0.1:{self.proxy.port}"
+        sink = f"grpc://127.0.0.1:{self._proxy_port}"
         variables = {
             "PORT": str(self._bridge_port),
             "LOGBRIDGE_SINK": sink,
@@ -186,6 +186,8 @@ class Scene:
         for process in (self.bridge, self.service):
             await process.kill()
         await self.proxy.aclose()
+        for port in self._ports:
+            port.give_back()
         for disk in (self.spool_disk, self.store_disk):
             disk.unmount(keep=self.keep)
 

@@ -23,7 +23,7 @@ def test_no_fault_loses_or_doubles_what_was_acknowledged(
     tmp_path: Path, leg: Leg, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """After load under faults and a quiet phase the ledger of the leg is clean."""
-    report = asyncio.run(run_leg(leg, tmp_path, SEED, faults_s=0, told=lambda _: None, only=FAULTS[leg]))
+    report = asyncio.run(run_leg(leg, tmp_path, SEED, faults_s=2, told=lambda _: None, only=FAULTS[leg]))
     assert report.ledger.problems == (), to_json([report], SEED)
     assert set(report.faults) == set(FAULTS[leg])
     assert report.ledger.acknowledged > 0

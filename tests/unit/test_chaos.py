@@ -168,10 +168,10 @@ def test_a_schedule_has_each_fault_before_one_comes_again() -> None:
     """The first pass is complete and depends on the seed; then it goes on."""
     faults, left_out = choose(Leg("durable", "ours"), frozenset(("disk", "clock")))
     assert left_out == []
-    drawn = schedule(faults, Random(1))
+    drawn = schedule(faults, 1, 0.5, Random(1))
     first = [next(drawn) for _ in faults]
     assert {fault.name for fault in first} == {fault.name for fault in FAULTS}
-    again = schedule(faults, Random(1))
+    again = schedule(faults, 1, 0.5, Random(1))
     assert [next(again).name for _ in faults] == [fault.name for fault in first]
     assert next(drawn) in faults
 
