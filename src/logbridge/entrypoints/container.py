@@ -1,5 +1,7 @@
 """The only place that names concrete adapters, and builds the chain that every write goes through."""
 
+import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,6 +109,8 @@ def make_container(settings: Settings, sink: LogSink | None = None) -> Container
     return container
 
 
-async def close(container: Container) -> None:
-    """Close the chain from the outside in, down to the sink."""
-    await container.chain().aclose()
+async def close(container: Container, within_s: float | None = None) -> None:
+    """Close the chain from the outside in, down to the sink; wait at most ``within_s`` seconds for it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await container.chain().aclose()

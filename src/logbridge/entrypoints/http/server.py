@@ -9,57 +9,36 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.supervisors import Multiprocess
 
 from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.http.app import create_app
-from logbridge.entrypoints.http.problems import problem
+from logbridge.entrypoints.http.connection import StoppableHttp
+from logbridge.entrypoints.http.draining import STOPS, DrainingServer
+from logbridge.entrypoints.http.workers import Workers
+from logbridge.entrypoints.process import allow_open_files, end_at_once
 from logbridge.entrypoints.settings import Settings
 
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
-# On top of the longest that a write may take: what was begun is finished before the process ends.
-_GRACE_S = 2
-
-
-class StoppableHttp(HttpToolsProtocol):
-    """uvicorn's HTTP, which also tells the application that the server stops: endless answers end then."""
-
-    def shutdown(self) -> None:
-        app: Any = self.config.loaded_app
-        app.state.lifecycle.stopping.set()
-        super().shutdown()
-
-    def send_400_response(self, msg: str) -> None:
-        """What is no HTTP gets a problem too, and the connection ends."""
-        answer = problem(400, msg)
-        head = (
-            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {answer.media_type}\r\n"
-            f"content-length: {len(answer.body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + answer.body)
-        self.transport.close()
 
 
 def serve(settings: Settings, workers: int = 1) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code of the process (0 after a clean stop).
+    """Serve until SIGTERM or SIGINT; the exit code of the process (0 after a drain, see DrainingServer).
 
-    workers: processes; each has a bridge of its own. Raises InvalidSetting with one line when HOST or PORT
-    cannot be had.
+    A second signal ends the process at once, by that signal. workers: processes; each has a bridge of its
+    own. Raises InvalidSetting with one line when HOST or PORT cannot be had.
     """
+    allow_open_files()
     with bind(settings) as listener, _clean_exit():
         announce(settings, listener)
         config = _config(settings, workers)
         if workers > 1:
-            Multiprocess(config, sockets=[listener]).run()
-        else:
-            uvicorn.Server(config).run(sockets=[listener])
+            return Workers(config, listener, settings).serve()
+        DrainingServer(config, settings, again=end_at_once).run(sockets=[listener])
     return 0
 
 
@@ -123,20 +102,18 @@ def _config(settings: Settings, workers: int) -> uvicorn.Config:
         log_level="info" if settings.debug else "warning",
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(settings.request_timeout_s) + _GRACE_S,
     )
 
 
 @contextmanager
 def _clean_exit() -> Iterator[None]:
-    """Exit with 0, too, before uvicorn has its handlers, and when it raises the signal again at its end."""
+    """Exit with 0, too, before the server has its handlers; afterwards signals do what they did before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    stops = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(stop, lambda *_: sys.exit(0)) for stop in stops]
+    before = [signal.signal(stop, lambda *_: sys.exit(0)) for stop in STOPS]
     try:
         yield
     finally:
-        for stop, handler in zip(stops, before, strict=True):
+        for stop, handler in zip(STOPS, before, strict=True):
             signal.signal(stop, handler)
