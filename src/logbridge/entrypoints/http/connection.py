@@ -135,7 +135,7 @@ class _Parting(asyncio.Transport):
         super().__init__()
         self._connection = connection
 
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         self._connection.transport.write(data)
 
     def is_closing(self) -> bool:
