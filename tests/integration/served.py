@@ -44,6 +44,8 @@ class Served(NamedTuple):
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 except ConnectionRefusedError:
                     return
+                except ConnectionResetError:  # it connected in the instant of closing
+                    continue
                 writer.close()
                 await asyncio.sleep(0.01)
 

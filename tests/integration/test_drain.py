@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration.field_peer import FieldPeer
-from tests.integration.served import API, Closed, Reply, Served, connected, running, until
+from tests.integration.served import API, Closed, Connection, Reply, Served, connected, running, until
 
 WRITE = f"{API}/write"
 LOG = {"message": "a", "service_name": "s"}
@@ -37,7 +37,14 @@ def processes_of(served: Served) -> list[int]:
     """The process ids of its workers."""
     pid = served.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [int(child) for child in children if b"spawn_main" in _command_line(child)]
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:  # it has ended meanwhile
+        return b""
 
 
 def gone(pids: list[int]) -> bool:
@@ -189,14 +196,22 @@ class Load:
             except ConnectionRefusedError:
                 self.seen["refused"] += 1
                 return
+            except ConnectionResetError:  # it connected in the instant of closing
+                continue
 
-    async def _requests(self, connection: Any, kept: bool) -> None:
+    async def _requests(self, connection: Connection, kept: bool) -> None:
+        answered = 0
         while True:
             try:
                 answer = await connection.ask("POST", WRITE, LOG)
             except Closed:
                 self.seen["closed"] += 1
                 return
+            except ConnectionResetError:
+                # No system closes a listener without a reset for who connects in that very instant.
+                assert not answered
+                return
+            answered += 1
             self.seen[str(answer.status)] += 1
             if self.seen["200"] >= 100:
                 self._enough.set()

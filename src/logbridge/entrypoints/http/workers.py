@@ -2,10 +2,10 @@
 
 import multiprocessing
 import os
-import queue
 import signal
 import socket
 import threading
+from multiprocessing.connection import wait
 from types import FrameType
 
 import uvicorn
@@ -24,8 +24,11 @@ class Worker(multiprocess.Process):
     the supervisor passes its signal on as well.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings, stop_file: int
+    ) -> None:
         self._settings = settings
+        self._stop_file = stop_file
         super().__init__(config, sockets)
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
@@ -48,16 +51,22 @@ class Worker(multiprocess.Process):
         self.parent_conn.close()
         self.child_conn.close()
 
+    def join(self) -> None:
+        """Wait for its end, or for a stop: the others must hear of it even while one retires."""
+        wait([self.process.sentinel, self._stop_file])
+        if self.exitcode is not None:
+            super().join()
+
 
 class Workers(Multiprocess):
     """The supervisor. A stop is passed on and waited for; a second one ends all of them at once."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, settings: Settings) -> None:
         super().__init__(config, [listener])
-        self.should_exit = SignalledEvent()
+        self.should_exit: SignalledEvent = SignalledEvent()
         self._settings = settings
         self._made: list[Worker] = []
-        self._stopped = False
+        self._stopped_by: int | None = None
         for number in STOPS:
             signal.signal(number, self._stop)
         # uvicorn makes its workers by this name, and has no other way to say of which class they are.
@@ -66,54 +75,54 @@ class Workers(Multiprocess):
     def serve(self) -> int:
         """Run until stopped; the exit code of the program: 0, or uvicorn's own if a worker cannot start."""
         self.run()
-        return 0 if self._stopped else STARTUP_FAILURE
+        failed = any(worker.exitcode == STARTUP_FAILURE for worker in self.processes)
+        return STARTUP_FAILURE if failed else 0
 
     def terminate_all(self) -> None:
-        """uvicorn's, and the parent lets go of the listener: it is closed once the last worker closes it."""
+        """Pass the stop on to every worker, also to those that were to retire or to begin."""
+        # First the listener: it closes with the last who holds it, which must be one who accepts.
         for listener in self.sockets:
             listener.close()
-        super().terminate_all()
+        for worker in self._made:
+            worker.send(self._stopped_by or signal.SIGINT)
+
+    def join_all(self) -> None:
+        """Wait for all of them."""
+        for worker in self._made:
+            worker.process.join()
 
     def _make(self, config: uvicorn.Config, sockets: list[socket.socket]) -> Worker:
         self._made = [worker for worker in self._made if worker.exitcode is None]
-        self._made.append(Worker(config, sockets, self._settings))
+        self._made.append(Worker(config, sockets, self._settings, self.should_exit.file))
         return self._made[-1]
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        again = self._stopped
-        self._stopped = True
-        for worker in self._made:
-            worker.send(signal.SIGKILL if again else number)
-        if again:
+        if self._stopped_by is not None:
+            for worker in self._made:
+                worker.send(signal.SIGKILL)
             end_at_once(number)
+        self._stopped_by = number
         self.should_exit.set()
 
 
 class SignalledEvent(threading.Event):
-    """An event that a signal's handler may set.
+    """An event that a signal's handler may set, with a file that can be read once it is set.
 
-    threading's own may not: its lock may be held by the very code that the handler interrupts.
+    threading's own may not be set there: its lock may be held by the very code that the handler interrupts.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._is_set = False
-        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.file, self._writer = os.pipe()
 
     def is_set(self) -> bool:
         """See threading.Event."""
-        return self._is_set
+        return self.wait(0)
 
     def set(self) -> None:
         """See threading.Event."""
-        self._is_set = True
-        self._wakes.put(None)
+        os.write(self._writer, b"\0")
 
     def wait(self, timeout: float | None = None) -> bool:
-        """See threading.Event; for one thread."""
-        if not self._is_set:
-            try:
-                self._wakes.get(timeout=timeout)
-            except queue.Empty:
-                return False
-        return True
+        """See threading.Event."""
+        return bool(wait([self.file], timeout))
