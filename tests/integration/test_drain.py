@@ -196,8 +196,8 @@ class Load:
             except ConnectionRefusedError:
                 self.seen["refused"] += 1
                 return
-            except ConnectionResetError:  # it connected in the instant of closing
-                continue
+            except ConnectionResetError:
+                self.seen["reset"] += 1
 
     async def _requests(self, connection: Connection, kept: bool) -> None:
         answered = 0
@@ -208,9 +208,8 @@ class Load:
                 self.seen["closed"] += 1
                 return
             except ConnectionResetError:
-                # No system closes a listener without a reset for who connects in that very instant.
                 assert not answered
-                return
+                raise
             answered += 1
             self.seen[str(answer.status)] += 1
             if self.seen["200"] >= 100:
@@ -231,7 +230,9 @@ async def test_under_load_no_answer_is_broken(tmp_path: Path, notice_s: float, w
         async with load.pouring():
             served.process.send_signal(signal.SIGTERM)
             assert await served.ended() == 0
-    assert set(load.seen) <= {"200", "503", "refused", "closed"}
+    assert set(load.seen) <= {"200", "503", "refused", "closed", "reset"}
+    # Who connects in the very instant of closing is reset before it is heard: no call closes without that.
+    assert load.seen["reset"] <= 2
     assert load.seen["refused"] == 16
     assert load.seen["200"] == len(peer.stored)
 
