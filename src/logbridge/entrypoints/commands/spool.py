@@ -13,6 +13,7 @@ from logbridge.entrypoints.settings import load
 
 spool = App(
     name="spool",
+    group="Look after what is kept",
     help="Look after the spool that LOGBRIDGE_SPOOL names, while a bridge uses it or while none runs.",
 )
 
