@@ -191,6 +191,29 @@ def test_killed_dev_leaves_no_orphans(tmp_path: Path) -> None:
         assert time.monotonic() < deadline_s
 
 
+def test_a_second_ctrl_c_ends_dev_at_once(tmp_path: Path) -> None:
+    """A bridge that waits for a stopped log service is not waited for."""
+    with contextlib.ExitStack() as stack:
+        dev = Dev(tmp_path)
+        stack.callback(end, dev.process)
+        children = _children(dev)
+        os.kill(_service_pid(dev), signal.SIGSTOP)
+        stack.callback(end, dev.start("write", "unanswered"))
+        dev.process.send_signal(signal.SIGINT)
+        port = int(dev.url.rpartition(":")[2])
+        deadline_s = time.monotonic() + DEADLINE_S
+        while _listens(port):
+            assert time.monotonic() < deadline_s
+        assert end(dev.process, signal.SIGINT)[0] == 0
+        assert not any(Path(f"/proc/{pid}/exe").exists() for pid in children)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(ConnectionResetError), socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+    return True
+
+
 def _children(dev: Dev) -> list[int]:
     return [
         int(pid)

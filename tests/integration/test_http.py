@@ -1,12 +1,8 @@
 """The bridge over TCP, as a process of its own: start, requests, a tail, a stop."""
 
 import asyncio
-import re
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -15,50 +11,15 @@ import pytest
 from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.http.server import bind
 from logbridge.entrypoints.settings import Settings
-
-API = "/api/v1/logs"
-_PROGRAM = """
-import sys
-from logbridge.entrypoints.http.server import serve
-from logbridge.entrypoints.settings import Settings
-if __name__ == "__main__":
-    sys.exit(serve(Settings(host="127.0.0.1", port=0, sink="memory://"), int(sys.argv[1])))
-"""
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> str:
-    """A file that serves: workers of several processes read it again."""
-    file = tmp_path / "program.py"
-    file.write_text(_PROGRAM)
-    return str(file)
-
-
-@asynccontextmanager
-async def running(program: str, workers: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A serving process and its address; it is killed if the test leaves it running."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, program, str(workers), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-        found = re.search(r"http://[\d.]+:\d+", line)
-        assert found
-        assert "/docs" in line
-        yield process, found[0]
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+from tests.integration.served import API, running
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-async def test_it_serves_and_stops_cleanly(program: str, workers: int, stop: signal.Signals) -> None:
+async def test_it_serves_and_stops_cleanly(tmp_path: Path, workers: int, stop: signal.Signals) -> None:
     """It writes over TCP; a stop ends an open tail properly, and the exit code is 0."""
     async with (
-        running(program, workers) as (process, url),
+        running(tmp_path, workers) as (process, url),
         httpx.AsyncClient(base_url=url, timeout=20) as client,
     ):
         answer = await client.post(f"{API}/write", json={"message": "a"})
@@ -73,9 +34,9 @@ async def test_it_serves_and_stops_cleanly(program: str, workers: int, stop: sig
         assert await asyncio.wait_for(process.wait(), 20) == 0
 
 
-async def test_what_is_no_http_gets_a_problem(program: str) -> None:
+async def test_what_is_no_http_gets_a_problem(tmp_path: Path) -> None:
     """A request line that HTTP does not know gets 400 as problem+json, and the connection ends."""
-    async with running(program, 1) as (_, url):
+    async with running(tmp_path) as (_, url):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"NONSENSE /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), 20)
@@ -86,9 +47,9 @@ async def test_what_is_no_http_gets_a_problem(program: str) -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stop_during_the_start_exits_with_0(program: str, stop: signal.Signals) -> None:
+async def test_a_stop_during_the_start_exits_with_0(tmp_path: Path, stop: signal.Signals) -> None:
     """A signal that comes as soon as the address is told ends the process, with exit code 0."""
-    async with running(program, 1) as (process, _):
+    async with running(tmp_path) as (process, _):
         process.send_signal(stop)
         assert await asyncio.wait_for(process.wait(), 20) == 0
 

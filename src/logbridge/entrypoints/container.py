@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -93,11 +95,24 @@ def build_admission_policy(settings: Settings) -> AdmissionPolicy:
     )
 
 
-def hold_spool(settings: Settings) -> BridgeLock | None:
-    """Take the spool directory for a new bridge; None without a spool. Raises StoreError."""
+@contextmanager
+def holding_spool(settings: Settings) -> Iterator[str]:
+    """Hold the spool directory for a bridge; gives the token that its workers show, "" without a spool.
+
+    It is opened once to see that it can be. Raises StoreError.
+    """
     if not settings.spool_url:
-        return None
-    return BridgeLock.acquire(Path(check_spool_url(settings.spool_url)), new_id(), utc_now())
+        yield ""
+        return
+    directory = Path(check_spool_url(settings.spool_url))
+    lock = BridgeLock.acquire(directory, new_id(), utc_now())
+    try:
+        spool = open_spool(settings, lock.token)
+        if spool is not None:
+            asyncio.run(spool.aclose())
+        yield lock.token
+    finally:
+        lock.release()
 
 
 def open_spool(settings: Settings, token: str) -> Spool | None:

@@ -218,7 +218,7 @@ REFUSED_CONNECTION = (
         (StatusCode.NOT_FOUND, "", REFUSED),
         (StatusCode.PERMISSION_DENIED, "", REFUSED),
         (StatusCode.FAILED_PRECONDITION, "", REFUSED),
-        (StatusCode.OUT_OF_RANGE, "", REFUSED),
+        (StatusCode.OUT_OF_RANGE, "", (Failed, Cause.OVERLOADED)),
         (StatusCode.UNAUTHENTICATED, "", REFUSED),
         (StatusCode.UNIMPLEMENTED, "", REFUSED),
         (StatusCode.ALREADY_EXISTS, "", (Refused, Cause.CONFLICT)),

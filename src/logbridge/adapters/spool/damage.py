@@ -19,7 +19,7 @@ from logbridge.adapters.spool.file import (
     connect_to_read,
     read_counters,
 )
-from logbridge.adapters.spool.record import DamagedRecord, decode_record, find_records
+from logbridge.adapters.spool.record import DamagedRecord, check_record, find_records
 from logbridge.adapters.spool.tally import TALLY_NAME, Tallied, ids_of, read_tally
 
 REPORT_NAME = "report.json"
@@ -79,7 +79,7 @@ def inspect(folder: Path) -> Inspected:
 def _checked(rows: Iterable[tuple[int, int, str, str, bytes]]) -> Iterator[Row]:
     for values in rows:
         row = Row(*values)
-        decode_record(row.record, row.seq)
+        check_record(row.record, row.seq)
         yield row
 
 
@@ -145,7 +145,7 @@ def _until_damage(
 
 def _is_sound(row: Row) -> bool:
     try:
-        decode_record(row.record, row.seq)
+        check_record(row.record, row.seq)
     except (DamagedRecord, TypeError):
         return False
     return True

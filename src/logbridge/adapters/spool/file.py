@@ -276,7 +276,7 @@ def connect(folder: Path) -> sqlite3.Connection:
 
 def _open(folder: Path) -> sqlite3.Connection:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # logs are nobody else's business
         connection = connect(folder)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"cannot use the spool {folder}: {error}; choose another LOGBRIDGE_SPOOL") from error

@@ -54,7 +54,7 @@ class SpoolStatus(Struct, frozen=True):
 
 
 class Kept(NamedTuple):
-    """An entry in the spool, or a dead letter. since: RFC 3339, when it was kept, or when it died, and why."""
+    """An entry in the spool, or a dead letter. since: RFC 3339, when it was kept or when it died, and why."""
 
     entry: LogEntry
     dead: bool

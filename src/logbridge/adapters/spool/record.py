@@ -30,10 +30,15 @@ def encode_record(sequence: int, entry: LogEntry) -> bytes:
 
 def decode_record(raw: bytes, sequence: int) -> LogEntry:
     """The entry of a record. Raises DamagedRecord if a bit of it, or its sequence, is not as written."""
+    return _decode_entry(check_record(raw, sequence))
+
+
+def check_record(raw: bytes, sequence: int) -> bytes:
+    """The entry of a record as it is encoded. Raises DamagedRecord."""
     found = _record_at(raw, 0)
     if found is None or found[0] != sequence or _HEAD.size + len(found[1]) != len(raw):
         raise DamagedRecord(f"the checksum of entry {sequence} does not match")
-    return _decode_entry(found[1])
+    return found[1]
 
 
 def find_records(raw: bytes | mmap.mmap) -> Iterator[tuple[int, bytes]]:

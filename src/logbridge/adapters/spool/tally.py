@@ -44,8 +44,10 @@ class Tally:
 
     def remove(self, sequences: Iterable[int]) -> None:
         """Note entries that are about to be removed, fsynced: none of them must be called lost later."""
-        self._append(_line("- " + " ".join(map(str, sequences))))
-        os.fdatasync(self._file)
+        words = " ".join(map(str, sequences))
+        if words:
+            self._append(_line(f"- {words}"))
+            os.fdatasync(self._file)
 
     def _append(self, lines: str) -> None:
         data = (("\n" if self._torn else "") + lines).encode()

@@ -1,12 +1,11 @@
 """dev: the log service and the bridge together, as two child processes that live and end as one."""
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import httpx
@@ -18,11 +17,11 @@ from logbridge.entrypoints.commands.bridge import client_options
 from logbridge.entrypoints.commands.ending import Exit
 from logbridge.entrypoints.commands.options import SettingFlags, given, told_unknown
 from logbridge.entrypoints.commands.service import stop_event
+from logbridge.entrypoints.process import end_with_parent
 from logbridge.entrypoints.settings import SETTINGS, Settings, explain, load
 
-# Beyond the longest that a write may take: the bridge finishes what it began.
+# Beyond the time of a drain: the bridge finishes what it began.
 _STOP_MARGIN_S = 5.0
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ASK_EVERY_S = 0.1
 _RESTART_PAUSE_MAX_S = 5.0
 _ANY_HOST = ("0.0.0.0", "::")
@@ -37,21 +36,23 @@ def dev(*, flags: SettingFlags | None = None) -> int:
     Example: logbridge dev --port 9001 --grpc-server-port 50052 --store sqlite:///./data/second.db
     """
     chosen = given(flags)
-    settings = _settled(load(chosen), _service_host(chosen))
+    chosen_by_name = {each.variable for each in explain(chosen) if each.origin != "default"}
+    settings = _settled(load(chosen), chosen_by_name)
     return asyncio.run(_run(settings, _environment(settings, chosen)))
 
 
-def _service_host(flags: Mapping[str, str]) -> str | None:
-    """LOGBRIDGE_SERVICE_HOST where it is set; else None, and GRPC_SERVER_HOST tells where to listen."""
-    setting = next(each for each in explain(flags) if each.variable == "LOGBRIDGE_SERVICE_HOST")
-    return None if setting.origin == "default" else setting.value
+def _settled(settings: Settings, chosen: Collection[str]) -> Settings:
+    """The settings with the ports known and free. Raises InvalidSetting for one that is taken.
 
-
-def _settled(settings: Settings, service_host: str | None) -> Settings:
-    """The settings with the ports known and free. Raises InvalidSetting for one that is taken."""
-    listening = service_host or settings.grpc_server_host
+    chosen: the variables that somebody set.
+    """
+    # Where nobody said, the log service listens where the bridge is told to look for it.
+    own_host = "LOGBRIDGE_SERVICE_HOST" in chosen
+    listening = settings.service_host if own_host else settings.grpc_server_host
     return msgspec.structs.replace(
         settings,
+        # Nothing stands in front of dev that would look at /readyz.
+        drain_notice_s=settings.drain_notice_s if "LOGBRIDGE_DRAIN_NOTICE_S" in chosen else 0.0,
         service_host=listening,
         # The bridge finds the log service where it listens.
         grpc_server_host="localhost" if listening in _ANY_HOST else listening,
@@ -80,7 +81,7 @@ def _environment(settings: Settings, flags: Mapping[str, str]) -> dict[str, str]
     given_as_flags = {variables[field]: value for field, value in flags.items()}
     settled = {
         variables[field]: str(getattr(settings, field))
-        for field in ("service_host", "port", "grpc_server_host", "grpc_server_port")
+        for field in ("service_host", "port", "grpc_server_host", "grpc_server_port", "drain_notice_s")
     }
     # A slip of the pen is told once, here.
     known = {name: value for name, value in os.environ.items() if name not in told_unknown()}
@@ -89,7 +90,7 @@ def _environment(settings: Settings, flags: Mapping[str, str]) -> dict[str, str]
 
 async def _run(settings: Settings, environment: dict[str, str]) -> int:
     stopping = asyncio.ensure_future(stop_event().wait())
-    children = _Children(environment, settings.request_timeout_s + _STOP_MARGIN_S)
+    children = _Children(environment, settings.drain_s + _STOP_MARGIN_S)
     try:
         await children.start("service")
         await children.start("serve")
@@ -121,7 +122,7 @@ class _Children:
             command,
             env=self._environment,
             start_new_session=True,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=end_with_parent,
         )
 
     async def watch(self, stopping: "asyncio.Task[Literal[True]]") -> int:
@@ -158,16 +159,18 @@ class _Children:
         return True
 
     async def stop(self) -> None:
-        """The bridge first: what it still has in flight needs the log service."""
+        """The bridge first: what it still has in flight needs the log service. A second Ctrl-C ends both."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._kill)
         for name in ("serve", "service"):
             process = self._running.get(name)
             if process is not None and process.returncode is None:
                 await _end(process, self._stop_s)
 
-
-def _end_with_parent() -> None:
-    """In the child: SIGTERM when dev dies without a word (kill -9), so that no orphan keeps its port."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    def _kill(self) -> None:
+        for process in self._running.values():
+            if process.returncode is None:
+                process.kill()
 
 
 def _ended_code(ended: Mapping[str, int]) -> int:

@@ -1,5 +1,6 @@
 """The ASGI application: routes, the answers to whatever has no route, and the life of the container."""
 
+import functools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,13 +26,14 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(container: Container) -> Starlette:
-    """The application over a container's bridge; its lifespan closes the container.
+    """The application over a container's bridge.
 
-    ``app.state.lifecycle`` tells it that the server is stopping.
+    ``app.state.lifecycle`` tells it that the server is stopping, and closes the container: when the server
+    begins to drain, or else when the lifespan ends.
     """
     settings = container.settings()
     bridge = container.bridge()
-    lifecycle = Lifecycle()
+    lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
     endpoints = Endpoints(bridge, settings, lifecycle, utc_now)
     document = ok(openapi_document(table, settings))
@@ -40,12 +42,11 @@ def create_app(container: Container) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         start(container)
-        lifecycle.started = True
+        lifecycle.serve()
         try:
             yield
         finally:
-            lifecycle.stopping.set()
-            await close(container)
+            await lifecycle.drain(settings.drain_s)
 
     app = Starlette(
         routes=[

@@ -1,22 +1,68 @@
-"""Whether the bridge is starting, serving or stopping: for readiness, and for answers that have no end."""
+"""The phases of the bridge's life: for readiness, for connections, and for answers that have no end."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from enum import IntEnum
 from typing import Any
 
 from starlette.types import Receive
 
 
-class Lifecycle:
-    """Set by the ASGI lifespan, and by the server when it is told to stop."""
+class Phase(IntEnum):
+    """Each comes after the one before; any of them may be left out."""
 
-    def __init__(self) -> None:
-        self.started = False
+    STARTING = 0
+    SERVING = 1
+    NOTICED = 2  # told to stop: /readyz says so, everything is still served
+    DRAINING = 3  # nothing new is taken, what is under way ends
+
+
+async def _nothing(_within_s: float) -> None:
+    pass
+
+
+class Lifecycle:
+    """Set by the ASGI lifespan, and by the server when it is told to stop.
+
+    close: begins with the drain, and is given the seconds that it may take. stopping: set in the drain.
+    """
+
+    def __init__(self, close: Callable[[float], Coroutine[Any, Any, None]] = _nothing) -> None:
+        self.phase = Phase.STARTING
         self.stopping = asyncio.Event()
+        self._close = close
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
         """Whether new work is welcome."""
-        return self.started and not self.stopping.is_set()
+        return self.phase is Phase.SERVING
+
+    @property
+    def leaving(self) -> bool:
+        """Whether each answer is to be the last one of its connection."""
+        return self.phase >= Phase.NOTICED
+
+    @property
+    def draining(self) -> bool:
+        """Whether new requests are refused."""
+        return self.phase is Phase.DRAINING
+
+    def serve(self) -> None:
+        """The application has started."""
+        self.phase = Phase.SERVING
+
+    def notice(self) -> None:
+        """A stop is coming."""
+        self.phase = Phase.NOTICED
+
+    def drain(self, within_s: float) -> "asyncio.Task[None]":
+        """Begin the drain, once; the task ends when everything below is closed."""
+        if self._closing is None:
+            self.phase = Phase.DRAINING
+            self.stopping.set()
+            self._closing = asyncio.create_task(self._close(within_s))
+        return self._closing
 
 
 async def client_left(receive: Receive) -> None:

@@ -9,64 +9,56 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.supervisors import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
 
-from logbridge.domain.errors import InvalidSetting
-from logbridge.entrypoints.container import make_container
+from logbridge.domain.errors import InvalidSetting, StoreError
+from logbridge.entrypoints.container import holding_spool, make_container
 from logbridge.entrypoints.http.app import create_app
-from logbridge.entrypoints.http.problems import problem
+from logbridge.entrypoints.http.connection import StoppableHttp
+from logbridge.entrypoints.http.draining import STOPS, DrainingServer
+from logbridge.entrypoints.http.workers import Workers
+from logbridge.entrypoints.process import allow_open_files, end_at_once
 from logbridge.entrypoints.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
-# On top of the longest that a write may take: what was begun is finished before the process ends.
-_GRACE_S = 2
-
-
-class StoppableHttp(HttpToolsProtocol):
-    """uvicorn's HTTP, which also tells the application that the server stops: endless answers end then."""
-
-    def shutdown(self) -> None:
-        app: Any = self.config.loaded_app
-        app.state.lifecycle.stopping.set()
-        super().shutdown()
-
-    def send_400_response(self, msg: str) -> None:
-        """What is no HTTP gets a problem too, and the connection ends."""
-        answer = problem(400, msg)
-        head = (
-            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {answer.media_type}\r\n"
-            f"content-length: {len(answer.body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + answer.body)
-        self.transport.close()
 
 
 def serve(settings: Settings, workers: int = 1) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code of the process (0 after a clean stop).
+    """Serve until SIGTERM or SIGINT; the exit code of the process (0 after a drain, see DrainingServer).
 
-    workers: processes; each has a bridge of its own. Raises InvalidSetting with one line when HOST or PORT
-    cannot be had.
+    A second signal ends the process at once, by that signal. workers: processes; each has a bridge of its
+    own. Raises InvalidSetting with one line when HOST or PORT cannot be had.
     """
-    with bind(settings) as listener, _clean_exit():
+    allow_open_files()
+    _begin_logging(settings)
+    # Held by this process for all workers, and looked into once: what is wrong is one line, before the start.
+    with holding_spool(settings) as token, bind(settings) as listener, _clean_exit():
         announce(settings, listener)
-        config = _config(settings, workers)
+        config = _config(settings, workers, token)
         if workers > 1:
-            Multiprocess(config, sockets=[listener]).run()
-        else:
-            uvicorn.Server(config).run(sockets=[listener])
+            return Workers(config, listener, settings).serve()
+        DrainingServer(config, settings, again=end_at_once).run(sockets=[listener])
     return 0
 
 
-def make_app(settings: Settings) -> Starlette:
-    """The application of one process."""
+def make_app(settings: Settings, spool_token: str) -> Starlette:
+    """The application of one process. spool_token: of the bridge that holds the spool, empty without one."""
+    _begin_logging(settings)
+    try:
+        return create_app(make_container(settings, spool_token=spool_token))
+    except StoreError as error:
+        logger.critical("%s", error)
+        sys.exit(STARTUP_FAILURE)
+
+
+def _begin_logging(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return create_app(make_container(settings))
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -106,9 +98,9 @@ def announce(settings: Settings, listener: socket.socket) -> None:
     print(f"{settings.app_name} listens at {url}, its docs are at {url}{settings.docs_path}", flush=True)
 
 
-def _config(settings: Settings, workers: int) -> uvicorn.Config:
+def _config(settings: Settings, workers: int, spool_token: str) -> uvicorn.Config:
     return uvicorn.Config(
-        functools.partial(make_app, settings),
+        functools.partial(make_app, settings, spool_token),
         factory=True,
         loop="uvloop",
         http=StoppableHttp,
@@ -123,20 +115,18 @@ def _config(settings: Settings, workers: int) -> uvicorn.Config:
         log_level="info" if settings.debug else "warning",
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(settings.request_timeout_s) + _GRACE_S,
     )
 
 
 @contextmanager
 def _clean_exit() -> Iterator[None]:
-    """Exit with 0, too, before uvicorn has its handlers, and when it raises the signal again at its end."""
+    """Exit with 0, too, before the server has its handlers; afterwards signals do what they did before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    stops = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(stop, lambda *_: sys.exit(0)) for stop in stops]
+    before = [signal.signal(stop, lambda *_: sys.exit(0)) for stop in STOPS]
     try:
         yield
     finally:
-        for stop, handler in zip(stops, before, strict=True):
+        for stop, handler in zip(STOPS, before, strict=True):
             signal.signal(stop, handler)

@@ -33,7 +33,9 @@ async def test_an_attempt_ends_before_the_caller_does() -> None:
 
 async def test_admission_is_bounded_by_entries_and_gives_back_its_room() -> None:
     """Beyond the limit an entry fails at once with the setting named; what ends makes room."""
-    link = Admission(MemorySink(script=[hang]), AdmissionPolicy(entries_max=2, retry_after_s=3), in_flight := InFlight())
+    link = Admission(
+        MemorySink(script=[hang]), AdmissionPolicy(entries_max=2, retry_after_s=3), in_flight := InFlight()
+    )
     stuck = asyncio.create_task(link.write([make_entry()], deadline=soon(60)))
     await asyncio.sleep(0)  # the task runs up to where it hangs
     assert in_flight.entries == 1

@@ -134,12 +134,14 @@ async def test_probes_and_unknown_paths() -> None:
 
 
 async def test_not_ready_before_the_start_and_after_the_stop() -> None:
-    """readyz is 503 until the application has started and once it stops."""
+    """readyz is 503 until the application has started, from the notice of a stop on, and in the drain."""
     lifecycle = Lifecycle()
     assert not lifecycle.ready
-    lifecycle.started = True
+    lifecycle.serve()
     assert lifecycle.ready
-    lifecycle.stopping.set()
+    lifecycle.notice()
+    assert not lifecycle.ready
+    await lifecycle.drain(0)
     assert not lifecycle.ready
 
 
@@ -180,7 +182,7 @@ async def test_tail_follows_resumes_and_ends() -> None:
         assert (await wire.next())["body"] == b"id: 0\n: following\n\n"
         assert b'"message":"early"' in (await _event(wire))
         assert (await wire.next())["body"] == b": keep-alive\n\n"
-        lifecycle.stopping.set()
+        await lifecycle.drain(0)
         await asyncio.wait_for(task, 5)
         gone = Wire()
         task = asyncio.create_task(

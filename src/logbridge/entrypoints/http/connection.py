@@ -1,0 +1,145 @@
+"""One HTTP connection: uvicorn's, which also knows how to leave when the bridge stops."""
+
+import asyncio
+import functools
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.problems import problem
+
+# How long a connection that is to end waits: first for a request under way, then for the client's goodbye.
+PARTING_S = 0.25
+
+
+class Connections(ServerState):
+    """uvicorn's, which also says when the last connection has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.none_left = asyncio.Event()
+
+
+class StoppableHttp(HttpToolsProtocol):
+    """uvicorn's HTTP, and the phases of a stop (see Lifecycle).
+
+    From the notice on every answer carries ``Connection: close`` and is the last of its connection. In the
+    drain requests are answered 503, idle connections end, and ``Task.cancel`` on a request that is under way
+    answers it with 503.
+    """
+
+    server_state: Connections
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lifecycle: Lifecycle = self.config.loaded_app.state.lifecycle
+        # uvicorn's own ``cycle`` is the newest one, which may wait behind this one.
+        self._running: RequestResponseCycle | None = None
+        self._parting = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
+        super().connection_made(transport)
+        if self._lifecycle.draining:
+            self.shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self.connections:
+            self.server_state.none_left.set()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._parting:
+            super().data_received(data)
+
+    def leave(self) -> None:
+        """The answer under way is the last one of this connection."""
+        if self._running is not None:
+            self._leave_after(self._running)
+
+    def shutdown(self) -> None:
+        """The drain begins: end after the answer under way, or soon if there is none."""
+        self.leave()
+        self.loop.call_later(PARTING_S, self._part_if_idle)
+
+    def part(self) -> None:
+        """End in stages (RFC 9112, section 9.6): nothing more is sent, what still comes is thrown away.
+
+        To close with bytes unread would reset the connection, and with it an answer that is on its way.
+        """
+        if self._parting or self.transport.is_closing():
+            return
+        self._parting = True
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self.loop.call_later(PARTING_S, self.transport.close)
+
+    def on_response_complete(self) -> None:
+        if self._parting:
+            self.server_state.total_requests += 1
+        else:
+            super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP gets a problem too, and the connection ends."""
+        answer = problem(400, msg)
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {answer.media_type}\r\n"
+            f"content-length: {len(answer.body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + answer.body)
+        self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        if self._lifecycle.leaving:
+            self._leave_after(cycle)
+        super()._start_asgi_task(cycle, functools.partial(self._answer, cycle, app))
+
+    def _leave_after(self, cycle: RequestResponseCycle) -> None:
+        cycle.keep_alive = False
+        cycle.transport = _Parting(self)
+
+    def _part_if_idle(self) -> None:
+        if self._running is None or self._running.response_complete:
+            self.part()
+
+    async def _answer(
+        self, cycle: RequestResponseCycle, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            if self._lifecycle.draining:
+                await _refuse(cycle, receive, send)
+            else:
+                await app(scope, receive, send)
+        except asyncio.CancelledError:
+            # Only the end of the drain cancels a request.
+            if not cycle.response_started:
+                reason = "the bridge stopped before this was answered: it may have been done"
+                await problem(503, reason).send(send)
+
+
+async def _refuse(cycle: RequestResponseCycle, receive: Receive, send: Send) -> None:
+    # A body is read before it is refused, unless the client waits to be asked for it.
+    while not cycle.waiting_for_100_continue and (await receive()).get("more_body", False):
+        pass
+    await problem(503, "the bridge is stopping").send(send)
+
+
+class _Parting(asyncio.Transport):
+    """What an answer is written to when it is the last one: to close it is to part."""
+
+    def __init__(self, connection: StoppableHttp) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._connection.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._connection.transport.is_closing()
+
+    def close(self) -> None:
+        self._connection.part()

@@ -1,0 +1,150 @@
+"""uvicorn's server, which stops in the order that loses no request: notice, drain, end."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, cast
+
+import uvicorn
+
+from logbridge.entrypoints.http.connection import Connections, StoppableHttp
+from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.settings import Settings
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+RETIRE = signal.SIGUSR2
+# What was cut off still has this long to be answered and sent.
+_CUT_S = 1.0
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that a signal stops gently.
+
+    SIGTERM: /readyz says 503 and everything is served for ``drain_notice_s``, so that whoever sends requests
+    here learns of it; SIGINT, a person at the keyboard, leaves that out. Then the listener closes, the chain
+    takes no more, and what is under way has until ``drain_s`` after the signal. The exit code is 0.
+    RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once.
+    again: what a further signal does, given its number.
+    """
+
+    server_state: Connections
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, again: Callable[[int], object]) -> None:
+        super().__init__(config)
+        self.server_state = Connections()
+        self._settings = settings
+        self._again = again
+        self._told = False
+        self._drained_by_s: float | None = None
+        self._listeners: list[socket.socket] = []
+        self._loop: asyncio.AbstractEventLoop
+        self._stopping: asyncio.Task[None]
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """That of the application, which is loaded when the server starts."""
+        return cast(Lifecycle, self.config.loaded_app.state.lifecycle)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals for good; unlike uvicorn, never raise them again at the end."""
+        self._loop = asyncio.get_running_loop()
+        if threading.current_thread() is threading.main_thread():
+            for number in (*STOPS, RETIRE):
+                signal.signal(number, self.handle_exit)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (a handler gets it)
+        """Stop, or do what a further signal does."""
+        if self._told:
+            self._again(sig)
+            return
+        self._told = True
+        self._loop.call_soon_threadsafe(self._begin, sig)
+
+    def _begin(self, number: int) -> None:
+        self._drained_by_s = self._loop.time() + self._settings.drain_s
+        self._stopping = self._loop.create_task(self._give_notice(number))
+
+    async def _give_notice(self, number: int) -> None:
+        try:
+            if number != signal.SIGINT and self.started:
+                self.lifecycle.notice()
+                for connection in self._connections():
+                    connection.leave()
+                if number == RETIRE:
+                    await self._stop_listening()
+                await asyncio.sleep(min(self._settings.drain_notice_s, self._settings.drain_s))
+        finally:
+            self.should_exit = True
+
+    def _connections(self) -> list[StoppableHttp]:
+        return cast(list[StoppableHttp], list(self.server_state.connections))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        self._listeners = sockets or []
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 (uvicorn's)
+        """Drain: take nothing new, let what is under way end, answer the rest when the time is over."""
+        if self._drained_by_s is None:
+            self._drained_by_s = self._loop.time() + self._settings.drain_s
+        # The chain first: a write that waits to be tried again must not keep its request waiting.
+        closing = self.lifecycle.drain(max(0.0, self._drained_by_s - self._loop.time()))
+        await self._stop_listening()
+        for connection in self._connections():
+            connection.shutdown()
+        await self._answered(self._drained_by_s)
+        await asyncio.wait({closing}, timeout=max(_CUT_S, self._drained_by_s - self._loop.time()))
+        await self._cut()
+        await self._all_left(max(self._drained_by_s, self._loop.time() + _CUT_S))
+        await self.lifespan.shutdown()
+
+    async def _stop_listening(self) -> None:
+        """Close the listeners, but take who had connected by then: closing would reset those connections."""
+        last: list[socket.socket] = []
+        for listener in self._listeners:
+            listener.setblocking(False)
+            with contextlib.suppress(OSError):  # nobody is left
+                while True:
+                    last.append(listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+        for connection in last:
+            with contextlib.suppress(OSError):  # it has left meanwhile
+                await self._loop.connect_accepted_socket(self._new_connection, connection)
+
+    def _new_connection(self) -> asyncio.Protocol:
+        http: Any = self.config.http_protocol_class
+        connection: asyncio.Protocol = http(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return connection
+
+    async def _answered(self, until_s: float) -> None:
+        """Wait until no request is under way."""
+        while self.server_state.tasks and (left_s := until_s - self._loop.time()) > 0:
+            await asyncio.wait(self.server_state.tasks, timeout=left_s)
+
+    async def _cut(self) -> None:
+        """Answer what is still under way, once the closed chain had its chance to do so."""
+        await self._answered(self._loop.time() + _CUT_S)
+        for task in self.server_state.tasks:
+            task.cancel()
+        await self._answered(self._loop.time() + _CUT_S)
+
+    async def _all_left(self, until_s: float) -> None:
+        """Wait until every answer is on its way and every connection has ended."""
+        if self.server_state.connections:
+            self.server_state.none_left.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until_s):
+                    await self.server_state.none_left.wait()

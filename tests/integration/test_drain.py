@@ -1,0 +1,253 @@
+"""Stopping: who is told, what is still served, what is answered, and how the process ends."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.field_peer import FieldPeer
+from tests.integration.served import API, Closed, Connection, Reply, Served, connected, running, until
+
+WRITE = f"{API}/write"
+LOG = {"message": "a", "service_name": "s"}
+LONG_S = 3600.0
+
+
+@asynccontextmanager
+async def slow(folder: Path, workers: int = 1, **settings: Any) -> AsyncIterator[tuple[Served, FieldPeer]]:
+    """A bridge whose log service answers no write before ``gate`` is set; writes may take long."""
+    async with FieldPeer() as peer:
+        patient = {"request_timeout_s": LONG_S, "attempt_timeout_s": LONG_S, "retry_budget_s": LONG_S}
+        address = f"grpc://{peer.address}"
+        async with running(folder, workers, sink=address, **{**patient, **settings}) as served:
+            peer.gate.clear()
+            try:
+                yield served, peer
+            finally:
+                peer.gate.set()
+
+
+def processes_of(served: Served) -> list[int]:
+    """The process ids of its workers."""
+    pid = served.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in _command_line(child)]
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:  # it has ended meanwhile
+        return b""
+
+
+def gone(pids: list[int]) -> bool:
+    return not any(Path(f"/proc/{pid}/exe").exists() for pid in pids)
+
+
+async def test_the_notice(tmp_path: Path) -> None:
+    """After SIGTERM /readyz says 503; old and new connections are served, each for a last time."""
+    async with running(tmp_path, drain_notice_s=LONG_S, drain_s=LONG_S) as served:
+        async with connected(served.port) as kept, connected(served.port) as early:
+            assert not (await kept.ask("GET", "/readyz")).last
+            early.send("POST", WRITE, LOG, part=slice(0, -1))
+            served.process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(30):
+                while (await _once(served, "GET", "/readyz")).status != 503:
+                    pass
+            for method, path, body in (("GET", "/livez", None), ("POST", WRITE, LOG)):
+                fresh = await _once(served, method, path, body)
+                assert (fresh.status, fresh.last) == (200, True), path
+            answer = await kept.ask("POST", WRITE, LOG)
+            assert (answer.status, answer.last, await kept.ended()) == (200, True, True)
+            early.send("POST", WRITE, LOG, part=slice(-1, None))
+            answer = await early.read()
+            assert (answer.status, answer.last, await early.ended()) == (200, True, True)
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() == -signal.SIGTERM
+
+
+async def _once(served: Served, method: str, path: str, body: Any = None) -> Reply:
+    """The answer on a connection of its own."""
+    async with connected(served.port) as connection:
+        return await connection.ask(method, path, body)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_what_is_in_flight_finishes(tmp_path: Path, stop: signal.Signals, workers: int) -> None:
+    """The listener closes, idle connections end, half a body is awaited and refused, a write is stored."""
+    async with (
+        slow(tmp_path, workers) as (served, peer),
+        connected(served.port) as writing,
+        connected(served.port) as uploading,
+        connected(served.port) as idle,
+    ):
+        assert (await idle.ask("GET", "/livez")).status == 200
+        writing.send("POST", WRITE, LOG)
+        uploading.send("POST", WRITE, LOG, part=slice(0, -1))
+        await asyncio.wait_for(peer.entered.wait(), 30)
+        served.process.send_signal(stop)
+        await served.refuses()
+        assert await idle.ended()
+        uploading.send("POST", WRITE, LOG, part=slice(-1, None))
+        refused = await uploading.read()
+        assert (refused.status, refused.last, refused.body["success"]) == (503, True, False)
+        assert served.process.returncode is None
+        peer.gate.set()
+        answer = await writing.read()
+        assert (answer.status, answer.last, await writing.ended()) == (200, True, True)
+        assert await served.ended() == 0
+    assert len(peer.stored) == 1
+
+
+async def test_what_does_not_end_in_time_is_answered(tmp_path: Path) -> None:
+    """At LOGBRIDGE_DRAIN_S an unfinished write gets 503 and so does half a body; the exit code is 0."""
+    async with (
+        slow(tmp_path, drain_s=0.1) as (served, peer),
+        connected(served.port) as writing,
+        connected(served.port) as uploading,
+    ):
+        writing.send("POST", WRITE, LOG)
+        uploading.send("POST", WRITE, LOG, part=slice(0, -1))
+        await asyncio.wait_for(peer.entered.wait(), 30)
+        served.process.send_signal(signal.SIGTERM)
+        for answer in (await writing.read(), await uploading.read()):
+            assert (answer.status, answer.last) == (503, True)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["retry-after"]
+        assert await served.ended() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path, second: signal.Signals, workers: int) -> None:
+    """Nothing is waited for any more: the process, and its workers, end by the signal."""
+    async with slow(tmp_path, workers) as (served, peer), connected(served.port) as writing:
+        writing.send("POST", WRITE, LOG)
+        await asyncio.wait_for(peer.entered.wait(), 30)
+        pids = processes_of(served)
+        assert len(pids) == (workers if workers > 1 else 0)
+        served.process.send_signal(signal.SIGTERM)
+        await served.refuses()
+        served.process.send_signal(second)
+        assert await served.ended() == -second
+        await until(lambda: gone(pids))
+
+
+async def test_signals_to_the_whole_group(tmp_path: Path) -> None:
+    """A service manager that signals the workers too does not cut them off: they drain."""
+    async with slow(tmp_path, 2) as (served, peer), connected(served.port) as writing:
+        writing.send("POST", WRITE, LOG)
+        await asyncio.wait_for(peer.entered.wait(), 30)
+        for pid in processes_of(served):
+            os.kill(pid, signal.SIGTERM)
+        served.process.send_signal(signal.SIGTERM)
+        await served.refuses()
+        peer.gate.set()
+        assert (await writing.read()).status == 200
+        assert await served.ended() == 0
+
+
+async def test_a_killed_supervisor_leaves_no_workers(tmp_path: Path) -> None:
+    """kill -9 of the parent: its workers let the port go, finish what is in flight, and end."""
+    async with slow(tmp_path, 2) as (served, peer), connected(served.port) as writing:
+        writing.send("POST", WRITE, LOG)
+        await asyncio.wait_for(peer.entered.wait(), 30)
+        pids = processes_of(served)
+        assert len(pids) == 2
+        served.process.kill()
+        await served.refuses()
+        peer.gate.set()
+        assert (await writing.read()).status == 200
+        await until(lambda: gone(pids))
+
+
+class Load:
+    """Clients that write without a pause: some keep their connection, some open one for each request."""
+
+    def __init__(self, served: Served) -> None:
+        self.seen: Counter[str] = Counter()
+        self._served = served
+        self._enough = asyncio.Event()
+
+    @asynccontextmanager
+    async def pouring(self) -> AsyncIterator[None]:
+        """From the first answers on, until the bridge refuses connections or the block ends."""
+        async with asyncio.TaskGroup() as clients:
+            tasks = [clients.create_task(self._client(kept=n % 2 == 0)) for n in range(16)]
+            await asyncio.wait_for(self._enough.wait(), 30)
+            yield
+            if self._served.process.returncode is None:
+                for task in tasks:
+                    task.cancel()
+
+    async def _client(self, *, kept: bool) -> None:
+        while True:
+            try:
+                async with connected(self._served.port) as connection:
+                    await self._requests(connection, kept)
+            except ConnectionRefusedError:
+                self.seen["refused"] += 1
+                return
+            except ConnectionResetError:
+                self.seen["reset"] += 1
+
+    async def _requests(self, connection: Connection, kept: bool) -> None:
+        answered = 0
+        while True:
+            try:
+                answer = await connection.ask("POST", WRITE, LOG)
+            except Closed:
+                self.seen["closed"] += 1
+                return
+            except ConnectionResetError:
+                assert not answered
+                raise
+            answered += 1
+            self.seen[str(answer.status)] += 1
+            if self.seen["200"] >= 100:
+                self._enough.set()
+            if answer.last or not kept:
+                return
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("notice_s", [0.0, 0.5])
+async def test_under_load_no_answer_is_broken(tmp_path: Path, notice_s: float, workers: int) -> None:
+    """Each request gets a whole answer, a refused connection, or the proper end of an idle one."""
+    async with (
+        FieldPeer() as peer,
+        running(tmp_path, workers, sink=f"grpc://{peer.address}", drain_notice_s=notice_s) as served,
+    ):
+        load = Load(served)
+        async with load.pouring():
+            served.process.send_signal(signal.SIGTERM)
+            assert await served.ended() == 0
+    assert set(load.seen) <= {"200", "503", "refused", "closed", "reset"}
+    # Who connects in the very instant of closing is reset before it is heard: no call closes without that.
+    assert load.seen["reset"] <= 2
+    assert load.seen["refused"] == 16
+    assert load.seen["200"] == len(peer.stored)
+
+
+async def test_workers_are_replaced_under_load(tmp_path: Path) -> None:
+    """SIGHUP replaces one worker after the other, and every request is answered as before."""
+    async with (
+        FieldPeer() as peer,
+        running(tmp_path, 2, sink=f"grpc://{peer.address}", drain_notice_s=1.0) as served,
+    ):
+        load = Load(served)
+        async with load.pouring():
+            old = processes_of(served)
+            served.process.send_signal(signal.SIGHUP)
+            await until(lambda: gone(old) and len(processes_of(served)) == 2)
+        assert set(load.seen) == {"200"}
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() == 0

@@ -1,0 +1,78 @@
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from logbridge.adapters.spool.tally import Tally, ids_of, read_tally
+
+_IDS = st.text(max_size=10)
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "remove", "rewrite"]), st.integers(0, 9), _IDS), max_size=30
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(steps=_STEPS)
+def test_the_tally_agrees_with_a_plain_model(tmp_path: Path, steps: list[tuple[str, int, str]]) -> None:
+    """After any additions, removals and rewrites it knows exactly what should be there, with the ids."""
+    path = tmp_path / "tally"
+    path.unlink(missing_ok=True)
+    tally, model, last = Tally(path), dict[int, str](), 0
+    for kind, number, log_id in steps:
+        if kind == "add":
+            last += 1
+            model[last] = log_id
+            tally.add([(last, log_id)])
+        elif kind == "remove":
+            gone = sorted(model)[:number]
+            tally.remove(gone)
+            for sequence in gone:
+                del model[sequence]
+        else:
+            tally.rewrite(model.items())
+    size_bytes = tally.size_bytes
+    tally.close()
+    found = read_tally(path, size_bytes)
+    assert (found.live, found.sound) == (set(model), True)
+    assert found.last <= last
+    assert ids_of(path, set(model)) == model
+
+
+def test_a_removal_may_stand_before_its_addition(tmp_path: Path) -> None:
+    """An operator's removal and the bridge's own line may come in either order."""
+    tally = Tally(tmp_path / "tally")
+    tally.remove([1])
+    tally.add([(1, "a"), (2, "b")])
+    tally.close()
+    assert read_tally(tmp_path / "tally", 0).live == {2}
+
+
+def test_damage_is_seen(tmp_path: Path) -> None:
+    """A changed line, a cut end and a missing file make a tally unsound; the other lines still count."""
+    path = tmp_path / "tally"
+    tally = Tally(path)
+    tally.add([(1, "a"), (2, "b"), (3, "c")])
+    size_bytes = tally.size_bytes
+    tally.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'2 "b"', b'2 "x"'))
+    assert read_tally(path, size_bytes) == ({1, 3}, set(), 3, False)
+    path.write_bytes(whole[:-20])
+    assert not read_tally(path, size_bytes).sound
+    path.unlink()
+    assert read_tally(path, size_bytes) == (set(), set(), 0, False)
+
+
+def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
+    """A write that a full disk cut in the middle costs that line only."""
+    path = tmp_path / "tally"
+    tally = Tally(path)
+    tally.add([(1, "a")])
+    with path.open("ab") as file:
+        file.write(b'+ 2 "b')
+    tally._torn = True
+    tally.add([(3, "c")])
+    tally.close()
+    assert read_tally(path, 0).live == {1, 3}
+    assert os.listdir(tmp_path) == ["tally"]
