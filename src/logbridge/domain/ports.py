@@ -110,6 +110,15 @@ class Spool(Protocol):
         """Forget what was delivered; keep what was refused for good as dead letters, with the reason."""
         ...
 
+    async def sending(self, batch: Sequence[Spooled]) -> None:
+        """Note that these are handed on now: if this process dies before it settles them or says answered,
+        they count as sent again."""
+        ...
+
+    async def answered(self, batch: Sequence[Spooled]) -> None:
+        """Note that these stay, and that what became of them is known, or counted by count_resent."""
+        ...
+
     async def count_resent(self, count: int) -> None:
         """Count entries that are sent again though they may have been written: possible duplicates."""
         ...

@@ -111,6 +111,7 @@ class Spooler(Link):
     async def _deliver(self, batch: Sequence[Spooled], failures: int) -> None:
         deadline = Deadline(self._monotonic() + self._policy.attempt_s)
         try:
+            await self._spool.sending(batch)
             outcomes = await self._next.write([spooled.entry for spooled in batch], deadline=deadline)
             await self._settle(batch, outcomes)
         except Exception:
@@ -140,6 +141,7 @@ class Spooler(Link):
         pause_s = self._retry.pause_s(failures, self._random(), asked_s)
         if unknown:
             await self._spool.count_resent(unknown)
+        await self._spool.answered(batch)
         if all(outcome.cause is Cause.UNAVAILABLE for _, outcome in again):
             # Nobody is there: the next batch would not fare better. This one is first when somebody comes.
             self._held_until_s = self._monotonic() + pause_s

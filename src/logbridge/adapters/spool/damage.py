@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from logbridge.adapters.spool.file import (
+    COUNTERS,
     DATABASE_NAME,
     TALLY_BYTES,
     Row,
@@ -92,6 +93,8 @@ def salvage(folder: Path, into: SpoolFile, inspected: Inspected, at: str) -> Dam
     wanted = (row for row in readable if row.seq not in tallied.removed)
     while rows := list(islice(wanted, _CHUNK_ROWS)):
         into.insert(rows)
+    into.count_interrupted(tallied.sent & saved)
+    _save_counters(folder, into)
     lost = (tallied.live | broken) - saved - tallied.removed
     ids = ids_of(folder / TALLY_NAME, lost)
     return DamageReport(
@@ -102,6 +105,22 @@ def salvage(folder: Path, into: SpoolFile, inspected: Inspected, at: str) -> Dam
         lost=len(lost),
         lost_ids=[ids.get(sequence, f"entry {sequence}, id unknown") for sequence in sorted(lost)],
     )
+
+
+def _save_counters(folder: Path, into: SpoolFile) -> None:
+    """Counters that can be read; those of a file whose table is broken begin anew."""
+    if not (folder / DATABASE_NAME).exists():
+        return
+    connection = connect_to_read(folder)
+    try:
+        counters = read_counters(connection)
+    except (sqlite3.Error, UnicodeDecodeError):
+        return
+    finally:
+        connection.close()
+    for name in COUNTERS:
+        if isinstance(counters.get(name), int):
+            into.count(name, counters[name])
 
 
 def _readable(folder: Path, live: set[int], saved: set[int], broken: set[int]) -> Iterator[Row]:

@@ -77,6 +77,7 @@ class SpoolFile:
         self._cursor = 0
         self._taken: set[int] = set()
         self._unremoved: set[int] = set()
+        self._sent: set[int] = set()
         self._changes = self._data_version()
         self._tally_bytes_max = max(TALLY_BYTES_MIN, TALLY_GROWTH * self._tally.size_bytes)
         self._next = max(self._highest(), last_sequence) + 1
@@ -132,6 +133,22 @@ class SpoolFile:
     def _data_version(self) -> int:
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
+    def send(self, sequences: Sequence[int]) -> None:
+        """Note entries that are about to be handed on: a crash now leaves open what became of them."""
+        self._sent.update(sequences)
+        self._tally.send(sequences)
+
+    def answered(self, sequences: Sequence[int]) -> None:
+        """Note that entries handed on stay here, and that what became of them is known or counted."""
+        self._sent.difference_update(sequences)
+        self._tally.answered(sequences)
+
+    def count_interrupted(self, sent: Iterable[int]) -> None:
+        """Count entries that go again because a process died between handing them on and the answer."""
+        if again := sorted(sent):
+            self.count("resent", len(again))
+            self._tally.answered(again)
+
     def settle(self, delivered: Iterable[int], dead: Sequence[tuple[int, Refused]], now: str) -> int:
         """Remove what was delivered, mark what is dead; gives the bytes that became free.
 
@@ -149,7 +166,11 @@ class SpoolFile:
             self._connection.execute(_COUNT, ("delivered", len(gone)))
             self._connection.execute(_COUNT, ("buried", len(dead)))
         self._unremoved.clear()
-        self._taken.difference_update(gone, (sequence for sequence, _ in dead))
+        buried = [sequence for sequence, _ in dead]
+        self._taken.difference_update(gone, buried)
+        self._sent.difference_update(gone)
+        if buried:
+            self.answered(buried)
         if self._tally.size_bytes > self._tally_bytes_max:
             self.renew_tally()
         return freed_bytes
@@ -202,6 +223,8 @@ class SpoolFile:
             self._connection.execute("BEGIN IMMEDIATE")
             kept = self._connection.execute("SELECT seq, record FROM entries ORDER BY seq")
             self._tally.rewrite((sequence, decode_record(raw, sequence).id) for sequence, raw in kept)
+            if self._sent:
+                self._tally.send(sorted(self._sent))
             self._connection.execute(_SET, (TALLY_BYTES, self._tally.size_bytes))
         self._tally_bytes_max = max(TALLY_BYTES_MIN, TALLY_GROWTH * self._tally.size_bytes)
 

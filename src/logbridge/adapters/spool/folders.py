@@ -107,6 +107,7 @@ class Folders:
         file.drop(inspected.tallied.removed)
         if inspected.tally_only:
             self._report_tally(file, inspected)
+        file.count_interrupted(inspected.tallied.sent)
         return OwnedFile(file, lock)
 
     def _report_tally(self, file: SpoolFile, inspected: Inspected) -> None:

@@ -196,6 +196,24 @@ class SqliteSpool:
         except (sqlite3.Error, OSError) as error:
             logger.warning("%s: delivered entries are not removed yet: %s", file.folder, error)
 
+    async def sending(self, batch: Sequence[Spooled]) -> None:
+        """See Spool.sending."""
+        await self._commits.run(lambda: self._note(batch, SpoolFile.send))
+
+    async def answered(self, batch: Sequence[Spooled]) -> None:
+        """See Spool.answered."""
+        await self._commits.run(lambda: self._note(batch, SpoolFile.answered))
+
+    def _note(self, batch: Sequence[Spooled], note: Callable[[SpoolFile, Sequence[int]], None]) -> None:
+        files = {owned.file.folder.name: owned.file for owned in self._owned}
+        for name, sequences in _by_file([spooled.key for spooled in batch]).items():
+            try:
+                if name in files:
+                    note(files[name], sequences)
+            except OSError as error:
+                # It is about counting after a crash, and no reason not to deliver.
+                logger.warning("%s: what is handed on cannot be noted: %s", files[name].folder, error)
+
     async def count_resent(self, count: int) -> None:
         """See Spool.count_resent."""
         await self._commits.run(lambda: self._count("resent", count))

@@ -1,7 +1,8 @@
 """The tally: which entries a spool file should hold, in a file beside it.
 
 A damaged database does not say what it lost, and a damaged write-ahead log loses its end without a word. With
-the tally the loss is counted and named. Lines of text: "+ 7 "id" crc" (kept), "- 5 6 crc" (settled).
+the tally the loss is counted and named. Lines of text: "+ 7 "id" crc" (kept), "- 5 6 crc" (settled),
+"> 7 crc" (handed on), "< 7 crc" (not settled, and what became of it is known or counted).
 """
 
 import json
@@ -12,18 +13,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 TALLY_NAME = "tally"
+_KINDS = (b"+ ", b"- ", b"> ", b"< ")
 
 
 class Tallied(NamedTuple):
     """What a tally says. live: sequences that should be there. removed: those that were settled.
 
-    last: the highest sequence ever. sound: no line is damaged, none was cut off.
+    last: the highest sequence ever. sound: no line is damaged, none was cut off. sent: sequences that were
+    handed on by a process that did not live to hear the answer.
     """
 
     live: set[int]
     removed: set[int]
     last: int
     sound: bool
+    sent: set[int]
 
 
 class Tally:
@@ -48,6 +52,14 @@ class Tally:
         if words:
             self._append(_line(f"- {words}"))
             os.fdatasync(self._file)
+
+    def send(self, sequences: Iterable[int]) -> None:
+        """Note entries that are about to be handed on; not fsynced, as it is for a crash of this process."""
+        self._append(_line("> " + " ".join(map(str, sequences))))
+
+    def answered(self, sequences: Iterable[int]) -> None:
+        """Note that entries handed on stay, and that what became of them is known or counted."""
+        self._append(_line("< " + " ".join(map(str, sequences))))
 
     def _append(self, lines: str) -> None:
         data = (("\n" if self._torn else "") + lines).encode()
@@ -76,6 +88,7 @@ def read_tally(path: Path, size_known: int) -> Tallied:
     """What the tally says. size_known: its bytes when it was last seen whole; a smaller one was cut."""
     live: set[int] = set()
     removed: set[int] = set()
+    sent: set[int] = set()
     last = 0
     sound = path.exists() and path.stat().st_size >= size_known
     for text in _checked_lines(path):
@@ -87,9 +100,13 @@ def read_tally(path: Path, size_known: int) -> Tallied:
         if kind == "+":
             live.add(int(words[0]))
             last = max(last, int(words[0]))
-        else:
+        elif kind == "-":
             removed.update(map(int, words))
-    return Tallied(live - removed, removed, max([last, *removed]), sound)
+        elif kind == ">":
+            sent.update(map(int, words))
+        else:
+            sent.difference_update(map(int, words))
+    return Tallied(live - removed, removed, max([last, *removed]), sound, sent - removed)
 
 
 def ids_of(path: Path, sequences: set[int]) -> dict[int, str]:
@@ -116,5 +133,5 @@ def _checked_lines(path: Path) -> Iterator[str | None]:
             if raw == b"\n":
                 continue
             line, _, checksum = raw.rstrip(b"\n").rpartition(b" ")
-            whole = line[:2] in (b"+ ", b"- ") and f"{zlib.crc32(line):08x}".encode() == checksum
+            whole = line[:2] in _KINDS and f"{zlib.crc32(line):08x}".encode() == checksum
             yield line.decode() if whole else None

@@ -57,7 +57,7 @@ def test_damage_is_seen(tmp_path: Path) -> None:
     tally.close()
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b'2 "b"', b'2 "x"'))
-    assert read_tally(path, size_bytes) == ({1, 3}, set(), 3, False)
+    assert read_tally(path, size_bytes) == ({1, 3}, set(), 3, False, set())
     path.write_bytes(whole[:-20])
     assert not read_tally(path, size_bytes).sound
     path.unlink()
@@ -76,3 +76,14 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
     tally.close()
     assert read_tally(path, 0).live == {1, 3}
     assert os.listdir(tmp_path) == ["tally"]
+
+
+def test_what_was_handed_on_without_an_answer_is_told(tmp_path: Path) -> None:
+    """Handed on, and neither settled nor answered: these a crash left open, also after a rewrite."""
+    tally = Tally(tmp_path / "tally")
+    tally.add([(1, "a"), (2, "b"), (3, "c")])
+    tally.send([1, 2, 3])
+    tally.remove([1])
+    tally.answered([2])
+    tally.close()
+    assert read_tally(tmp_path / "tally", 0).sent == {3}
