@@ -61,7 +61,7 @@ def test_damage_is_seen(tmp_path: Path) -> None:
     path.write_bytes(whole[:-20])
     assert not read_tally(path, size_bytes).sound
     path.unlink()
-    assert read_tally(path, size_bytes) == (set(), set(), 0, False)
+    assert read_tally(path, size_bytes) == (set(), set(), 0, False, set())
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
 
 
 def test_what_was_handed_on_without_an_answer_is_told(tmp_path: Path) -> None:
-    """Handed on, and neither settled nor answered: these a crash left open, also after a rewrite."""
+    """Handed on, and neither settled nor answered: a crash left these open."""
     tally = Tally(tmp_path / "tally")
     tally.add([(1, "a"), (2, "b"), (3, "c")])
     tally.send([1, 2, 3])
