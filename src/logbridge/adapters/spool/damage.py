@@ -45,12 +45,13 @@ class Inspected(NamedTuple):
     """What was seen in a spool file.
 
     why: what is damaged, empty if it is sound. tallied: what should be there. tally_only: the database is
-    sound, and its tally is not.
+    sound, and its tally is not. remains: what is settled and has not been removed.
     """
 
     why: str
     tallied: Tallied
     tally_only: bool = False
+    remains: frozenset[int] = frozenset()
 
 
 def inspect(folder: Path) -> Inspected:
@@ -73,7 +74,8 @@ def inspect(folder: Path) -> Inspected:
         # Without its tally nobody can say that an entry is missing; what is in a sound database is all there.
         return Inspected("the tally is damaged; the database is sound", tallied, tally_only=True)
     missing = tallied.live - found
-    return Inspected(f"{len(missing)} entries are missing" if missing else "", tallied)
+    why = f"{len(missing)} entries are missing" if missing else ""
+    return Inspected(why, tallied, remains=frozenset(found & tallied.removed))
 
 
 def _checked(rows: Iterable[tuple[int, int, str, str, bytes]]) -> Iterator[Row]:
@@ -146,7 +148,7 @@ def _until_damage(
 def _is_sound(row: Row) -> bool:
     try:
         check_record(row.record, row.seq)
-    except (DamagedRecord, TypeError):
+    except DamagedRecord:
         return False
     return True
 
