@@ -15,7 +15,13 @@ from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.memory import MemorySink
 from logbridge.adapters.sqlite import SqliteStore
 from logbridge.domain.entry import EntryMaker
-from logbridge.domain.policy import AdmissionPolicy, BatchPolicy, DeadlinePolicy, RequestLimits
+from logbridge.domain.policy import (
+    AdmissionPolicy,
+    BatchPolicy,
+    DeadlinePolicy,
+    RequestLimits,
+    RetentionPolicy,
+)
 from logbridge.domain.ports import LogReader, LogSink, LogStore
 from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339
@@ -38,7 +44,10 @@ def reader_of(sink: LogSink) -> LogReader | None:
 def open_store(settings: Settings) -> LogStore:
     """The store of ``settings.store``. Raises StoreError."""
     scheme, path = check_store_url(settings.store)
-    return MemorySink() if scheme == "memory" else SqliteStore(Path(path))
+    if scheme == "memory":
+        return MemorySink()
+    retention = RetentionPolicy(settings.store_age_days_max, settings.store_bytes_max)
+    return SqliteStore(Path(path), retention=retention)
 
 
 def build_chain(sink: LogSink, settings: Settings) -> LogSink:
