@@ -14,7 +14,9 @@ from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.memory import MemorySink
 from logbridge.adapters.sqlite import SqliteStore
+from logbridge.adapters.sqlite_upkeep import StoreFile
 from logbridge.domain.entry import EntryMaker
+from logbridge.domain.errors import InvalidSetting
 from logbridge.domain.policy import (
     AdmissionPolicy,
     BatchPolicy,
@@ -48,6 +50,15 @@ def open_store(settings: Settings) -> LogStore:
         return MemorySink()
     retention = RetentionPolicy(settings.store_age_days_max, settings.store_bytes_max)
     return SqliteStore(Path(path), retention=retention)
+
+
+def store_file(settings: Settings) -> StoreFile:
+    """The file of ``settings.store``, for its upkeep. Raises InvalidSetting where there is none."""
+    scheme, path = check_store_url(settings.store)
+    if scheme == "memory":
+        allowed = "logs in memory have no file; name the store's file as sqlite:///path"
+        raise InvalidSetting("LOGBRIDGE_STORE", settings.store, allowed)
+    return StoreFile(Path(path))
 
 
 def build_chain(sink: LogSink, settings: Settings) -> LogSink:
