@@ -84,9 +84,7 @@ def test_removed_logs_leave_the_text_index_of_an_upgraded_file(tmp_path: Path) -
         assert connection.execute("SELECT * FROM temp.terms").fetchall() == []
 
 
-def test_an_upgrade_that_breaks_off_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upgrade_that_breaks_off_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that fails in the middle is taken back as a whole; the next start upgrades."""
     path = tmp_path / "logs.db"
     make_version_1(path)

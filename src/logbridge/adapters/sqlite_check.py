@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 from msgspec import Struct
 
-from logbridge.adapters.sqlite_file import ENTRY_COLUMNS, Row, to_entry, to_row
+from logbridge.adapters.sqlite_file import ENTRY_COLUMNS, Row, missing_parts, to_entry, to_row
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import LogbridgeError
 
@@ -65,7 +65,8 @@ def _said(connection: sqlite3.Connection, look: Callable[[sqlite3.Connection], l
 
 def _integrity(connection: sqlite3.Connection) -> list[str]:
     said = connection.execute(f"PRAGMA integrity_check({_PROBLEMS_NAMED_MAX})").fetchall()
-    return [f"file: {text}" for (text,) in said if text != "ok"]
+    missing = [f"file: {part} is missing" for part in missing_parts(connection)]
+    return missing + [f"file: {text}" for (text,) in said if text != "ok"]
 
 
 def _text_index(connection: sqlite3.Connection) -> list[str]:

@@ -1,5 +1,6 @@
 """The file of the SQLite store: its schema, its connections, and how an entry lies in a row."""
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -60,6 +61,7 @@ _VERSION_2 = (
 )
 _STEPS = (_VERSION_1, _VERSION_2)
 SCHEMA_VERSION = len(_STEPS)
+_CREATED = re.compile(r"CREATE (?:VIRTUAL )?(TABLE|INDEX|TRIGGER) (\w+)")
 
 ENTRY_COLUMNS = "id, service_name, level, message, timestamp, metadata, trace_id, span_id, timestamp_assigned"
 Row = tuple[Any, ...]
@@ -199,6 +201,15 @@ def _known_version(connection: sqlite3.Connection, path: Path) -> int:
 def _need_store(connection: sqlite3.Connection, path: Path) -> None:
     if _known_version(connection, path) == 0:
         raise StoreError(f"{path} is empty, not a store: name another file")
+
+
+def missing_parts(connection: sqlite3.Connection) -> list[str]:
+    """Tables, indexes and triggers that a file of its version has, and this one does not: "index logs_time"."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    statements = (statement for step in _STEPS[:version] for statement in step)
+    made = [match.groups() for statement in statements if (match := _CREATED.search(statement))]
+    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    return [f"{kind.lower()} {name}" for kind, name in made if name not in found]
 
 
 def to_row(entry: LogEntry) -> Row:

@@ -1,6 +1,12 @@
 import pytest
 
-from logbridge.domain.policy import AdmissionPolicy, BatchPolicy, DeadlinePolicy, RequestLimits, RetentionPolicy
+from logbridge.domain.policy import (
+    AdmissionPolicy,
+    BatchPolicy,
+    DeadlinePolicy,
+    RequestLimits,
+    RetentionPolicy,
+)
 
 
 @pytest.mark.parametrize(
