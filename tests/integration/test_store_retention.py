@@ -270,7 +270,7 @@ async def test_opening_removes_what_is_too_old(
 
     await until(only_the_young_one)
     await store.aclose()
-    assert "retention removed 1 logs: older than 2 days" in caplog.messages
+    assert "retention removed logs older than 2 days: 1" in caplog.messages
 
 
 async def test_writes_beyond_the_bytes_are_followed_by_a_run(

@@ -272,7 +272,7 @@ def test_check_names_what_is_wrong(tmp_path: Path, statement: str, problem: str)
 
 
 def test_check_survives_flipped_bytes(tmp_path: Path) -> None:
-    """Whatever a disk did to the pages of logs and indexes, a check ends with problems, never an exception."""
+    """Whatever a disk did to the pages of logs and indexes, a check ends with problems, without raising."""
     path = tmp_path / "logs.db"
     fill(path, *(make_entry(message=f"log {number} " * 20) for number in range(500)))
     sound = path.read_bytes()
@@ -346,7 +346,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> tuple[int, str, str]
 
 def test_the_commands_while_the_service_serves(served: Path) -> None:
     """backup, restore, check and vacuum each end with 0 and their result, as a line and as JSON."""
-    assert run(served, "check") == (0, "500 logs can be read, 0 problems\n", "")
+    assert run(served, "check") == (0, "logs that can be read: 500; problems: 0\n", "")
     code, out, _ = run(served, "backup", "one.db")
     assert code == 0
     assert re.fullmatch(r"500 logs, \d+ bytes in one\.db, checked\n", out)
@@ -365,6 +365,15 @@ def test_the_commands_while_the_service_serves(served: Path) -> None:
     assert set(json.loads(run(served, "vacuum", "--json")[1])) == {"before_bytes", "after_bytes"}
 
 
+def test_the_service_removes_what_is_too_old(tmp_path: Path) -> None:
+    """With LOGBRIDGE_STORE_AGE_DAYS_MAX a service that starts removes old logs, and says so in one line."""
+    fill(tmp_path / "data" / "logs.db", *(make_entry() for _ in range(500)))
+    process = start(tmp_path, "service", "--grpc-server-port", "0", LOGBRIDGE_STORE_AGE_DAYS_MAX="30")
+    assert process.stderr is not None
+    read_until(process.stderr, "INFO .*retention removed logs older than 30 days: 500")
+    assert end(process, signal.SIGTERM)[0] == 0
+
+
 def test_what_is_wrong_is_exit_code_1(tmp_path: Path) -> None:
     """Problems, conflicts and a backup's name that is taken: a line each on stderr, and exit code 1."""
     fill(tmp_path / "data" / "logs.db", make_entry(id="a"), make_entry(id="b"))
@@ -376,7 +385,7 @@ def test_what_is_wrong_is_exit_code_1(tmp_path: Path) -> None:
     assert (code, err.count("\n")) == (1, 1)
     change(tmp_path / "data" / "logs.db", "UPDATE logs SET level = 99 WHERE id = 'a'")
     code, out, err = run(tmp_path, "check")
-    assert (code, out) == (1, "1 logs can be read, 1 problems\n")
+    assert (code, out) == (1, "logs that can be read: 1; problems: 1\n")
     assert "data/logs.db: log 1: " in err
     assert "logbridge store restore" in err
 

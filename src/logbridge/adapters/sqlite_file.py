@@ -109,7 +109,7 @@ def _checked(
         prepare(connection, path)
     except sqlite3.Error as error:
         connection.close()
-        advice = "make room on its disk" if is_full(error, path) else "choose another LOGBRIDGE_STORE"
+        advice = "make room on its disk" if is_full(error, path) else "choose another file"
         raise StoreError(f"cannot use {path} as a store: {error}; {advice}") from error
     except StoreError:
         connection.close()
@@ -190,11 +190,11 @@ def _known_version(connection: sqlite3.Connection, path: Path) -> int:
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"the store {path} has schema version {version}, this logbridge knows up to {SCHEMA_VERSION}: "
-            "use a newer logbridge or another LOGBRIDGE_STORE"
+            "use a newer logbridge, or choose another file"
         )
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if tables and (version < 1 or not {"logs", "logs_text"} <= tables):
-        raise StoreError(f"{path} is a database of another program: choose another file in LOGBRIDGE_STORE")
+        raise StoreError(f"{path} is a database of another program: choose another file")
     return version
 
 
@@ -204,7 +204,7 @@ def _need_store(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def missing_parts(connection: sqlite3.Connection) -> list[str]:
-    """Tables, indexes and triggers that a file of its version has, and this one does not: "index logs_time"."""
+    """Tables, indexes and triggers of its version that a file lacks, each as "index logs_time"."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     statements = (statement for step in _STEPS[:version] for statement in step)
     made = [match.groups() for statement in statements if (match := _CREATED.search(statement))]

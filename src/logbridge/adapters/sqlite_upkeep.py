@@ -26,7 +26,7 @@ from logbridge.domain.outcome import Accepted
 LOCK_WAIT_S = 30.0
 _BACKUP_PAGES = 512
 _NAMED_MAX = 20
-_TRANSACTION_TEXT_MAX = 512 * 1024  # characters
+_TRANSACTION_TEXT_MAX = 128 * 1024  # characters
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.002, 0.2
 
 T = TypeVar("T")

@@ -133,7 +133,7 @@ def check(
     if json:
         terminal.json_line(found)
     else:
-        terminal.line(f"{found.entries} logs can be read, {len(found.problems)} problems")
+        terminal.line(f"logs that can be read: {found.entries}; problems: {len(found.problems)}")
     for problem in found.problems:
         terminal.notice(f"{opened.path}: {problem}")
     if found.problems:
