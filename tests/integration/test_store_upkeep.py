@@ -139,6 +139,36 @@ def test_a_backup_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.db", "logs.db"]
 
 
+def test_an_interrupted_backup_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C in the middle: no file under the backup's name, and no part of one beside it."""
+    fill(tmp_path / "logs.db", make_entry())
+
+    def tick(what: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        StoreFile(tmp_path / "logs.db").backup(tmp_path / "backup.db", tick)
+    assert [path.name for path in tmp_path.iterdir()] == ["logs.db"]
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_backup_where_no_links_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool) -> None:
+    """On a file system without hard links, as FAT, a backup gets its name too, and still replaces nothing."""
+    fill(tmp_path / "logs.db", make_entry())
+    file = tmp_path / "backup.db"
+
+    def link(*_: object) -> None:
+        if taken:
+            file.write_text("the first one")
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr("os.link", link)  # tests have no such file system at hand
+    with pytest.raises(StoreError, match="replaces nothing") if taken else contextlib.nullcontext():
+        StoreFile(tmp_path / "logs.db").backup(file, Ticks())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.db", "logs.db"]
+    assert taken or StoreFile(file).check(Ticks()).entries == 1
+
+
 def test_a_damaged_store_makes_no_backup(tmp_path: Path) -> None:
     """A copy that is not sound is no backup; the line says what is wrong and what saves the rest."""
     path = tmp_path / "logs.db"

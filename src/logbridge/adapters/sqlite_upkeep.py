@@ -101,12 +101,14 @@ class StoreFile:
         It can be run again: what an interrupted run added is found present.
         """
         with closing(open_existing(file, LOCK_WAIT_S, mode="ro", is_a="backup")) as source:
-            if self.path.exists() and file.samefile(self.path):
+            served = self.path.exists()  # perhaps; a store that is made here has no log service yet
+            if served and file.samefile(self.path):
                 raise StoreError(f"{file} is the store itself: name a backup, or another store")
             restored = Restored()
             told = _told(f"restoring into {self.path} stopped, what was added stays", self.path)
             with closing(open_store_file(self.path, LOCK_WAIT_S)) as target, told:
-                for rows in _paced(_transactions(stored_rows(source, tick, "logs"))):
+                pieces = _transactions(stored_rows(source, tick, "logs"))
+                for rows in _paced(pieces) if served else pieces:
                     with transaction(target):
                         for row in rows:
                             _restore(target, row, restored)
