@@ -21,7 +21,7 @@ from logbridge.adapters.sqlite_check import check
 from logbridge.adapters.sqlite_file import connect, connect_reader, open_store_file
 from logbridge.adapters.sqlite_query import find_page
 from logbridge.adapters.sqlite_retention import Retention
-from logbridge.adapters.sqlite_space import free_pages, used_bytes
+from logbridge.adapters.sqlite_space import free_pages, give_back, merge_text, used_bytes
 from logbridge.adapters.sqlite_write import store_batches
 from logbridge.domain.entry import LogEntry, LogLevel
 from logbridge.domain.outcome import Accepted
@@ -226,6 +226,23 @@ def test_space_is_given_back() -> None:
         store.retain()
         assert free_pages(store.writer) == 0
         assert store.writer.execute("PRAGMA page_count").fetchone()[0] < pages / 10
+
+
+def test_giving_back_goes_on_while_others_remove() -> None:
+    """All that was free at first is given back, although each step finds more free pages than before."""
+    with opened() as store:
+        store.write(*(make_entry(message=f"{n} " * 200) for n in range(4000)))
+        store.writer.execute("DELETE FROM logs WHERE seq <= 2000")
+        for _ in merge_text(store.writer):
+            pass
+        free = free_pages(store.writer)
+        pages = store.writer.execute("PRAGMA page_count").fetchone()[0]
+        for step, _ in enumerate(give_back(store.writer)):
+            store.writer.execute(
+                "DELETE FROM logs WHERE seq BETWEEN ? AND ?", (2000 + 500 * step, 2500 + 500 * step)
+            )
+            store.writer.execute("INSERT INTO logs_text (logs_text) VALUES ('optimize')")
+        assert store.writer.execute("PRAGMA page_count").fetchone()[0] <= pages - free
 
 
 @pytest.fixture

@@ -356,6 +356,20 @@ def test_vacuum_teaches_an_old_file_to_give_back(tmp_path: Path) -> None:
     assert StoreFile(path).check(Ticks()).entries == len(MESSAGES)
 
 
+async def test_an_old_file_is_rewritten_under_a_service(tmp_path: Path) -> None:
+    """The service that has the file open goes on writing and removing in it, and it stays sound."""
+    path = tmp_path / "logs.db"
+    make_version_1(path)
+    store = SqliteStore(path, lock_wait_s=30)
+    _, written = await while_it_is_written_to(store, lambda: StoreFile(path).vacuum(Ticks()))
+    assert await store.write([make_entry() for _ in range(2000)], deadline=soon(30))
+    change(path, "DELETE FROM logs WHERE seq % 2")
+    await store.write([make_entry() for _ in range(500)], deadline=soon(30))
+    await store.aclose()
+    assert written
+    assert StoreFile(path).check(Ticks()).problems == []
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Any:
     """A folder with a ``logbridge service`` of its own process, whose store is data/logs.db."""

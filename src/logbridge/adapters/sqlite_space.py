@@ -49,12 +49,9 @@ def merge_text(connection: sqlite3.Connection) -> Iterator[None]:
 
 def give_back(connection: sqlite3.Connection) -> Iterator[None]:
     """Give free pages back to the file system; the file shrinks with the next checkpoint."""
+    # What others set free meanwhile is for the next time, so that there is an end.
     free = free_pages(connection) if gives_back(connection) else 0
-    while free:
+    for _ in range(0, free, _GIVEN_BACK_PAGES):
         # Not execute(): Python steps a statement without columns once, which gives back one page.
         connection.executescript(f"PRAGMA incremental_vacuum({_GIVEN_BACK_PAGES})")
-        left = free_pages(connection)
-        if left >= free:  # others remove logs meanwhile; their pages are for the next time
-            return
-        free = left
         yield
