@@ -408,7 +408,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
     """Without room nothing is accepted; what was accepted is given, and removed when there is room again."""
     directory = small_disk / "spool"
-    async with opened(directory) as spool:
+    async with opened(directory, SpoolLimits(2**40, disk_free_bytes_min=2**20)) as spool:
         accepted: list[str] = []
         outcomes = await spool.append([make_entry(message="x" * 20_000)], deadline=soon())
         while isinstance(outcomes[0], Accepted):

@@ -94,7 +94,9 @@ def salvage(folder: Path, into: SpoolFile, inspected: Inspected, at: str) -> Dam
     wanted = (row for row in readable if row.seq not in tallied.removed)
     while rows := list(islice(wanted, _CHUNK_ROWS)):
         into.insert(rows)
-    lost = (tallied.live | broken) - saved - tallied.removed
+    # A sound tally knows what there was; without one, what can be seen and not read counts.
+    expected = tallied.live if tallied.sound else tallied.live | broken
+    lost = expected - saved - tallied.removed
     ids = ids_of(folder / TALLY_NAME, lost)
     return DamageReport(
         file=folder.name,
