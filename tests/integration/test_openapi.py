@@ -1,9 +1,11 @@
 """The OpenAPI document is valid, and every answer that it promises is given and looks as it says."""
 
 import json
+from tempfile import mkdtemp
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
@@ -61,7 +63,11 @@ async def ask(path: str, status: str) -> httpx.Response:
     headers = {"content-type": "text/plain" if status == "415" else "application/json"}
     peer = "192.0.2.1" if status == "403" else "127.0.0.1"
     params = {"no": "1"} if status == "422" else None
-    async with serving(sink_for(path, status), peer=peer) as client:
+    settings = None
+    if status == "202":
+        headers["prefer"] = "respond-async"
+        settings = msgspec.structs.replace(FAST, spool=f"sqlite:///{mkdtemp()}")
+    async with serving(sink_for(path, status), settings, peer=peer) as client:
         if status == "409":
             await client.post(path, json=ENTRY | {"message": "other"})
         return await client.request(method_of(path), path, params=params, content=content, headers=headers)

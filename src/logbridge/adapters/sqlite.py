@@ -18,10 +18,12 @@ from typing import TypeVar
 from logbridge.adapters.followers import Followers
 from logbridge.adapters.sqlite_file import connect_reader, open_store_file
 from logbridge.adapters.sqlite_query import find_after, find_page, last_sequence
+from logbridge.adapters.sqlite_retention import Keeper, Retention
 from logbridge.adapters.sqlite_write import store_batches
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import QueryRefused, ReaderUnavailable
 from logbridge.domain.outcome import Cause, Failed, Outcome, Unknown
+from logbridge.domain.policy import RetentionPolicy
 from logbridge.domain.ports import Deadline, SinkHealth
 from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
 
@@ -45,10 +47,18 @@ class SqliteStore:
     """Logs in one SQLite file: on the disk before they are acknowledged, an id stored once for its service.
 
     path: the file, made with its directory if missing. lock_wait_s: seconds that a write waits for a lock
-    that another process holds. Raises StoreError when the file cannot be used.
+    that another process holds. retention: what is kept; everything without it. now_s: gives the time, in
+    seconds since 1970. Raises StoreError when the file cannot be used.
     """
 
-    def __init__(self, path: Path, *, lock_wait_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lock_wait_s: float = 5.0,
+        retention: RetentionPolicy | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._path = path
         self._writer = open_store_file(path, lock_wait_s)
         self._readers = [connect_reader(path, lock_wait_s) for _ in range(READERS)]
@@ -62,6 +72,9 @@ class SqliteStore:
         self._waiting_entries = 0
         self._followers = Followers()
         self._closed = False
+        self._keeper: Keeper | None = None
+        if retention is not None and not retention.keeps_everything:
+            self._keeper = Keeper(Retention(retention, now_s), self._writer, self._writing)
 
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
         """See LogSink.write. What is still on its way at the deadline is Unknown, cause TIMEOUT."""
@@ -113,6 +126,8 @@ class SqliteStore:
         self._followers.wake()
         for waiting, outcome in zip(begun, outcomes, strict=True):
             waiting.answer.set_result(outcome)
+        if self._keeper:
+            self._keeper.after_commit()
 
     def _take(self) -> list[_Waiting]:
         taken: list[_Waiting] = []
@@ -191,6 +206,8 @@ class SqliteStore:
         await asyncio.to_thread(self._let_go)
 
     def _let_go(self) -> None:
+        if self._keeper:
+            self._keeper.stop()
         self._writing.shutdown()
         for reader in self._readers:
             reader.interrupt()

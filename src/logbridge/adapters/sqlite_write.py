@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
-from logbridge.adapters.sqlite_file import ENTRY_COLUMNS, to_entry, to_row
+from logbridge.adapters.sqlite_file import ENTRY_COLUMNS, Row, is_full, to_entry, to_row, transaction
 from logbridge.adapters.taken_id import answer_again
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import InvalidEntry
@@ -28,23 +29,17 @@ def store_batches(connection: sqlite3.Connection, batches: Sequence[Batch]) -> l
     A disk without room for all of them may have room for some: then each batch gets a transaction of its own.
     """
     try:
-        return _in_transaction(connection, batches)
+        with transaction(connection):
+            return [[_store(connection, entry) for entry in batch] for batch in batches]
     except sqlite3.Error as error:
-        if len(batches) > 1 and _is_full(error):
+        full = is_full(error, _path_of(connection))
+        if len(batches) > 1 and full:
             return [store_batches(connection, [batch])[0] for batch in batches]
-        return [[_failed(entry, error) for entry in batch] for batch in batches]
+        return [[_failed(entry, error, full=full) for entry in batch] for batch in batches]
 
 
-def _in_transaction(connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[list[Outcome]]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        outcomes = [[_store(connection, entry) for entry in batch] for batch in batches]
-        connection.execute("COMMIT")
-    except BaseException:
-        # Does nothing where SQLite has already rolled back by itself, as after a full disk.
-        connection.rollback()
-        raise
-    return outcomes
+def _path_of(connection: sqlite3.Connection) -> Path:
+    return Path(connection.execute("PRAGMA database_list").fetchone()[2])
 
 
 def _store(connection: sqlite3.Connection, entry: LogEntry) -> Outcome:
@@ -52,19 +47,20 @@ def _store(connection: sqlite3.Connection, entry: LogEntry) -> Outcome:
         row = to_row(entry)
     except (ValueError, InvalidEntry) as error:
         return Refused(entry.id, str(error), Cause.INVALID)
+    stored = insert_or_find(connection, row)
+    return answer_again(stored, entry) if stored else Accepted(entry.id)
+
+
+def insert_or_find(connection: sqlite3.Connection, row: Row) -> LogEntry | None:
+    """Store a row of to_row(); None if it is new, else the entry that already has its service and id."""
     if connection.execute(_INSERT, row).rowcount:
-        return Accepted(entry.id)
-    found = connection.execute(_SELECT_BY_ID, (entry.service_name, entry.id)).fetchone()
-    return answer_again(to_entry(found), entry)
+        return None
+    id_, service_name = row[:2]
+    return to_entry(connection.execute(_SELECT_BY_ID, (service_name, id_)).fetchone())
 
 
-def _failed(entry: LogEntry, error: sqlite3.Error) -> Failed:
-    if _is_full(error):
+def _failed(entry: LogEntry, error: sqlite3.Error, *, full: bool) -> Failed:
+    if full:
         reason = "the log service's disk is full: the log was not stored"
         return Failed(entry.id, reason, Cause.OVERLOADED, RETRY_AFTER_FULL_S)
     return Failed(entry.id, f"the log service's store could not be written: {error}")
-
-
-def _is_full(error: sqlite3.Error) -> bool:
-    # Extended codes carry the primary one in their low byte.
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_FULL

@@ -157,3 +157,35 @@ class DeadlinePolicy(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _at_least(0.001, request_s=self.request_s)
+
+
+class RetentionPolicy(Struct, frozen=True):
+    """How long a store keeps logs: so many days, and while they take at most so many bytes; 0 is no bound.
+
+    Age is counted by the log's own time (LOGBRIDGE_STORE_AGE_DAYS_MAX). Over bytes_max
+    (LOGBRIDGE_STORE_BYTES_MAX) the logs that were stored first go first.
+    """
+
+    age_days_max: int = 0
+    bytes_max: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(0, age_days_max=self.age_days_max, bytes_max=self.bytes_max)
+
+    @property
+    def keeps_everything(self) -> bool:
+        """Whether there is nothing to do, ever."""
+        return not self.age_days_max and not self.bytes_max
+
+    def oldest_us(self, now_us: int) -> int | None:
+        """The oldest time that is kept, both in microseconds since 1970; None for any."""
+        return now_us - self.age_days_max * 86_400_000_000 if self.age_days_max else None
+
+    def excess_bytes(self, used_bytes: int) -> int:
+        """Bytes to set free, 0 while the logs are within bytes_max.
+
+        Beyond it a tenth is set free at once, so that the next logs do not need room one by one.
+        """
+        if not self.bytes_max or used_bytes <= self.bytes_max:
+            return 0
+        return used_bytes - self.bytes_max * 9 // 10

@@ -17,6 +17,7 @@ from logbridge.entrypoints.commands.serve import serve
 from logbridge.entrypoints.commands.service import service
 from logbridge.entrypoints.commands.show import config, openapi
 from logbridge.entrypoints.commands.spool import spool
+from logbridge.entrypoints.commands.store import store
 from logbridge.entrypoints.commands.tail import tail
 from logbridge.entrypoints.commands.talk import query, write
 
@@ -49,6 +50,7 @@ app.command(query, group="Talk to a running bridge")
 app.command(tail, group="Talk to a running bridge")
 app.command(import_logs, name="import", group="Talk to a running bridge")
 app.command(spool)
+app.command(store)
 app.command(check)
 app.command(config, group="Look and test")
 app.command(openapi, group="Look and test")

@@ -25,13 +25,16 @@ from logbridge.adapters.spool.inventory import SpoolInventory
 from logbridge.adapters.spool.lock import BridgeLock
 from logbridge.adapters.spool.spool import SpoolLimits, SqliteSpool
 from logbridge.adapters.sqlite import SqliteStore
+from logbridge.adapters.sqlite_upkeep import StoreFile
 from logbridge.domain.entry import EntryMaker
+from logbridge.domain.errors import InvalidSetting
 from logbridge.domain.policy import (
     AdmissionPolicy,
     BatchPolicy,
     BreakerPolicy,
     DeadlinePolicy,
     RequestLimits,
+    RetentionPolicy,
     RetryPolicy,
     SpoolPolicy,
 )
@@ -59,7 +62,19 @@ def reader_of(sink: LogSink) -> LogReader | None:
 def open_store(settings: Settings) -> LogStore:
     """The store of ``settings.store``. Raises StoreError."""
     scheme, path = check_store_url(settings.store)
-    return MemorySink() if scheme == "memory" else SqliteStore(Path(path))
+    if scheme == "memory":
+        return MemorySink()
+    retention = RetentionPolicy(settings.store_age_days_max, settings.store_bytes_max)
+    return SqliteStore(Path(path), retention=retention)
+
+
+def store_file(settings: Settings) -> StoreFile:
+    """The file of ``settings.store``, for its upkeep. Raises InvalidSetting where there is none."""
+    scheme, path = check_store_url(settings.store)
+    if scheme == "memory":
+        allowed = "logs in memory have no file; name the store's file as sqlite:///path"
+        raise InvalidSetting("LOGBRIDGE_STORE", settings.store, allowed)
+    return StoreFile(Path(path))
 
 
 def build_core(sink: LogSink, settings: Settings) -> LogSink:

@@ -46,12 +46,13 @@ class Inspected(NamedTuple):
     """What was seen in a spool file.
 
     why: what is damaged, empty if it is sound. tallied: what should be there. tally_only: the database is
-    sound, and its tally is not.
+    sound, and its tally is not. remains: what is settled and has not been removed.
     """
 
     why: str
     tallied: Tallied
     tally_only: bool = False
+    remains: frozenset[int] = frozenset()
 
 
 def inspect(folder: Path) -> Inspected:
@@ -74,7 +75,8 @@ def inspect(folder: Path) -> Inspected:
         # Without its tally nobody can say that an entry is missing; what is in a sound database is all there.
         return Inspected("the tally is damaged; the database is sound", tallied, tally_only=True)
     missing = tallied.live - found
-    return Inspected(f"{len(missing)} entries are missing" if missing else "", tallied)
+    why = f"{len(missing)} entries are missing" if missing else ""
+    return Inspected(why, tallied, remains=frozenset(found & tallied.removed))
 
 
 def _checked(rows: Iterable[tuple[int, int, str, str, bytes]]) -> Iterator[Row]:
@@ -95,7 +97,9 @@ def salvage(folder: Path, into: SpoolFile, inspected: Inspected, at: str) -> Dam
         into.insert(rows)
     into.count_interrupted(tallied.sent & saved)
     _save_counters(folder, into)
-    lost = (tallied.live | broken) - saved - tallied.removed
+    # A sound tally knows what there was; without one, what can be seen and not read counts.
+    expected = tallied.live if tallied.sound else tallied.live | broken
+    lost = expected - saved - tallied.removed
     ids = ids_of(folder / TALLY_NAME, lost)
     return DamageReport(
         file=folder.name,
@@ -165,7 +169,7 @@ def _until_damage(
 def _is_sound(row: Row) -> bool:
     try:
         check_record(row.record, row.seq)
-    except (DamagedRecord, TypeError):
+    except DamagedRecord:
         return False
     return True
 

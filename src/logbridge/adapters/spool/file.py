@@ -211,11 +211,15 @@ class SpoolFile:
         self._tally.add((row.seq, decode_record(row.record, row.seq).id) for row in rows)
         self._next = max(self._next, self._highest() + 1)
 
-    def drop(self, removed: Iterable[int]) -> None:
-        """Remove rows that the tally knows as settled: a crash came between its line and the transaction."""
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("DELETE FROM entries WHERE seq = ?", [(seq,) for seq in removed])
+    def pass_over(self, settled: Iterable[int]) -> None:
+        """Never give these: the tally knows them as settled, and a crash came before they were removed."""
+        self._unremoved.update(settled)
+        self._taken.update(self._unremoved)
+
+    @property
+    def has_remains(self) -> bool:
+        """Whether something is settled and still there; ``settle`` removes it."""
+        return bool(self._unremoved)
 
     def renew_tally(self) -> None:
         """Write the tally anew from what is in the file."""

@@ -104,7 +104,7 @@ class Folders:
             os.close(lock)
             return saved
         file = SpoolFile(folder, inspected.tallied.last)
-        file.drop(inspected.tallied.removed)
+        file.pass_over(inspected.remains)
         if inspected.tally_only:
             self._report_tally(file, inspected)
         file.count_interrupted(inspected.tallied.sent)

@@ -28,13 +28,15 @@ def encode_record(sequence: int, entry: LogEntry) -> bytes:
     return _HEAD.pack(_MAGIC, sequence, len(body), _checksum(sequence, body)) + body
 
 
-def decode_record(raw: bytes, sequence: int) -> LogEntry:
+def decode_record(raw: object, sequence: object) -> LogEntry:
     """The entry of a record. Raises DamagedRecord if a bit of it, or its sequence, is not as written."""
     return _decode_entry(check_record(raw, sequence))
 
 
-def check_record(raw: bytes, sequence: int) -> bytes:
-    """The entry of a record as it is encoded. Raises DamagedRecord."""
+def check_record(raw: object, sequence: object) -> bytes:
+    """The entry of a record as it is encoded. Raises DamagedRecord, too, for what is not even bytes."""
+    if not isinstance(raw, bytes):
+        raise DamagedRecord(f"the record of entry {sequence} is gone")
     found = _record_at(raw, 0)
     if found is None or found[0] != sequence or _HEAD.size + len(found[1]) != len(raw):
         raise DamagedRecord(f"the checksum of entry {sequence} does not match")

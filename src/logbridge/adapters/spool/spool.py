@@ -132,6 +132,8 @@ class SqliteSpool:
             if taken:
                 name = owned.file.folder.name
                 return [Spooled((name, sequence), entry) for sequence, entry in taken]
+            if owned.file.has_remains:
+                self._settle_file(owned.file, (), ())
             self._let_go_if_empty(owned)
         return []
 

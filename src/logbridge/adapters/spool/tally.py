@@ -5,6 +5,7 @@ the tally the loss is counted and named. Lines of text: "+ 7 "id" crc" (kept), "
 "> 7 crc" (handed on), "< 7 crc" (not settled, and what became of it is known or counted).
 """
 
+import errno
 import json
 import os
 import zlib
@@ -36,7 +37,6 @@ class Tally:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._torn = False
 
     @property
     def size_bytes(self) -> int:
@@ -62,12 +62,12 @@ class Tally:
         self._append(_line("< " + " ".join(map(str, sequences))))
 
     def _append(self, lines: str) -> None:
-        data = (("\n" if self._torn else "") + lines).encode()
-        self._torn = True
-        # A disk that is full takes a part of it: the rest of that line is then passed over by its checksum.
-        if os.write(self._file, data) != len(data):
-            raise OSError(f"{self._path}: only a part could be written")
-        self._torn = False
+        data = lines.encode()
+        written = os.write(self._file, data)
+        if written != len(data):
+            # A disk that is full took a part of it, and half a line would read as damage.
+            os.ftruncate(self._file, self.size_bytes - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def rewrite(self, kept: Iterable[tuple[int, str]]) -> None:
         """Begin anew with these entries; all of them or, after a crash, the tally as it was."""
@@ -78,7 +78,7 @@ class Tally:
         os.fdatasync(tally._file)
         os.replace(fresh, self._path)
         os.close(self._file)
-        self._file, self._torn = tally._file, False
+        self._file = tally._file
 
     def close(self) -> None:
         os.close(self._file)
@@ -130,8 +130,6 @@ def _checked_lines(path: Path) -> Iterator[str | None]:
         return
     with path.open("rb") as file:
         for raw in file:
-            if raw == b"\n":
-                continue
             line, _, checksum = raw.rstrip(b"\n").rpartition(b" ")
             whole = line[:2] in _KINDS and f"{zlib.crc32(line):08x}".encode() == checksum
             yield line.decode() if whole else None

@@ -1,6 +1,8 @@
-import os
+import resource
+import signal
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -64,18 +66,24 @@ def test_damage_is_seen(tmp_path: Path) -> None:
     assert read_tally(path, size_bytes) == (set(), set(), 0, False, set())
 
 
-def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
-    """A write that a full disk cut in the middle costs that line only."""
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    """A write of which only a part fits leaves the tally as it was, and says why."""
     path = tmp_path / "tally"
     tally = Tally(path)
     tally.add([(1, "a")])
-    with path.open("ab") as file:
-        file.write(b'+ 2 "b')
-    tally._torn = True
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (tally.size_bytes + 10, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            tally.add([(2, "b" * 100)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
     tally.add([(3, "c")])
+    size_bytes = tally.size_bytes
     tally.close()
-    assert read_tally(path, 0).live == {1, 3}
-    assert os.listdir(tmp_path) == ["tally"]
+    assert read_tally(path, size_bytes) == ({1, 3}, set(), 3, True, set())
 
 
 def test_what_was_handed_on_without_an_answer_is_told(tmp_path: Path) -> None:

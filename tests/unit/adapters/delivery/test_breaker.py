@@ -1,0 +1,202 @@
+"""The breaker in simulated time."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from logbridge.adapters.delivery.breaker import Breaker
+from logbridge.adapters.memory import MemorySink
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
+from logbridge.domain.policy import BreakerPolicy
+from logbridge.domain.ports import Deadline
+from tests.factories import make_entry
+
+AWAY = Failed("x", "127.0.0.1:1: nothing listens there")
+HUNG = Unknown("x", "no answer", Cause.TIMEOUT)
+
+
+class Peer(MemorySink):
+    """Gives one answer after another, the last one for ever; ``takes_s`` passes meanwhile."""
+
+    def __init__(self, *answers: Outcome) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.now_s = 100.0
+        self.takes_s = 0.0
+        self.calls = 0
+
+    async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+        self.calls += 1
+        self.now_s += self.takes_s
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [answer] * len(entries)
+
+
+def guarded(peer: Peer) -> Breaker:
+    return Breaker(peer, BreakerPolicy(), lambda: peer.now_s)
+
+
+async def write(link: Breaker) -> Outcome:
+    return (await link.write([make_entry()], deadline=Deadline(1e9)))[0]
+
+
+async def test_after_five_failures_writes_fail_at_once() -> None:
+    """The sixth write never reaches the peer: it fails with the last reason, and says when to come back."""
+    peer = Peer(AWAY)
+    link = guarded(peer)
+    for _ in range(5):
+        assert await write(link) == AWAY
+    failed = await write(link)
+    assert peer.calls == 5
+    assert isinstance(failed, Failed)
+    assert (failed.cause, failed.retry_after_s, failed.may_go_again) == (Cause.UNAVAILABLE, 1.0, False)
+    assert "nothing listens there" in failed.reason
+
+
+async def test_trials_come_at_doubling_pauses() -> None:
+    """One trial after 1 s, 2 s, 4 s, 8 s, 16 s, then every 30 s; an answer ends it."""
+    peer = Peer(AWAY)
+    link = guarded(peer)
+    for _ in range(5):
+        await write(link)
+    for pause_s in (1, 2, 4, 8, 16, 30, 30):
+        calls = peer.calls
+        peer.now_s += pause_s - 0.01
+        await write(link)
+        assert peer.calls == calls
+        peer.now_s += 0.01
+        await write(link)
+        assert peer.calls == calls + 1
+    peer.answers = [Accepted("x")]
+    peer.now_s += 30
+    assert await write(link) == Accepted("x")
+    assert await write(link) == Accepted("x")
+    assert not link.away
+
+
+async def test_one_trial_at_a_time() -> None:
+    """While a trial is under way, the others fail at once."""
+    gate = asyncio.Event()
+
+    class Slow(Peer):
+        async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+            if self.calls >= 5:
+                await gate.wait()
+            return await super().write(entries, deadline=deadline)
+
+    peer = Slow(AWAY)
+    link = guarded(peer)
+    for _ in range(5):
+        await write(link)
+    peer.now_s += 1
+    trial = asyncio.ensure_future(write(link))
+    await asyncio.sleep(0)
+    assert isinstance(await write(link), Failed)
+    assert peer.calls == 5
+    peer.answers = [Accepted("x")]
+    gate.set()
+    assert await trial == Accepted("x")
+
+
+@pytest.mark.parametrize(
+    "answer", [Accepted("x"), Refused("x", "no"), Failed("x", "queue is full", Cause.OVERLOADED)]
+)
+async def test_any_answer_shows_that_the_peer_is_there(answer: Outcome) -> None:
+    """Failures count only in a row; a refusal and a full queue are answers, too."""
+    peer = Peer(*[AWAY] * 4, answer, *[AWAY] * 4, answer)
+    link = guarded(peer)
+    for _ in range(20):
+        await write(link)
+    assert peer.calls == 20
+    assert not link.away
+
+
+async def test_a_caller_in_a_hurry_says_nothing_of_the_peer() -> None:
+    """A timeout counts only if the peer had a second; what was never sent does not count at all."""
+    for outcome, takes_s, away in (
+        (HUNG, 0.1, False),
+        (HUNG, 5.0, True),
+        (Failed("x", "too late", Cause.TIMEOUT), 5.0, False),
+    ):
+        peer = Peer(outcome)
+        peer.takes_s = takes_s
+        link = guarded(peer)
+        for _ in range(5):
+            await write(link)
+        assert link.away is away
+
+
+async def test_a_cancelled_trial_does_not_stay_under_way() -> None:
+    """When the one who tries gives up, the next one may try."""
+
+    class Hung(Peer):
+        async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+            if self.calls >= 5:
+                self.calls += 1
+                await asyncio.Event().wait()
+            return await super().write(entries, deadline=deadline)
+
+    peer = Hung(AWAY)
+    link = guarded(peer)
+    for _ in range(5):
+        await write(link)
+    peer.now_s += 1
+    for _ in range(2):
+        trial = asyncio.ensure_future(write(link))
+        await asyncio.sleep(0)
+        trial.cancel()
+        await asyncio.gather(trial, return_exceptions=True)
+    assert peer.calls == 7
+
+
+class BreakerModel(RuleBasedStateMachine):
+    """The breaker against a plain model: a count, a pause, a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.peer = Peer(AWAY)
+        self.link = guarded(self.peer)
+        self.failures = 0
+        self.trial_at_s = 0.0
+        self.pause_s = 1.0
+
+    @rule(seconds=st.floats(0, 40))
+    def wait(self, seconds: float) -> None:
+        self.peer.now_s += seconds
+
+    @rule(answer=st.sampled_from([AWAY, Accepted("x"), Refused("x", "no")]))
+    def write(self, answer: Outcome) -> None:
+        self.peer.answers = [answer]
+        reaches = self.failures < 5 or self.peer.now_s >= self.trial_at_s
+        calls = self.peer.calls
+        outcome = self.runner.run(write(self.link))
+        assert self.peer.calls == calls + reaches
+        if not reaches:
+            assert isinstance(outcome, Failed)
+            assert outcome.retry_after_s == max(self.trial_at_s - self.peer.now_s, 0)
+            return
+        assert outcome == answer
+        if answer is not AWAY:
+            self.failures, self.pause_s = 0, 1.0
+        else:
+            if self.failures >= 5:
+                self.pause_s = min(self.pause_s * 2, 30)
+            self.failures += 1
+            self.trial_at_s = self.peer.now_s + self.pause_s
+
+    @invariant()
+    def agrees(self) -> None:
+        assert self.link.away is (self.failures >= 5)
+
+    def teardown(self) -> None:
+        self.runner.close()
+
+
+TestBreakerModel = BreakerModel.TestCase
+TestBreakerModel.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
