@@ -200,7 +200,7 @@ def test_closing_waits_for_the_batch_under_way_and_keeps_the_rest() -> None:
 
 
 def test_cutting_leaves_the_batch_under_way_in_the_spool() -> None:
-    """A log service that hangs does not keep the bridge from ending; what it may have counts as sent again."""
+    """A log service that hangs does not keep the bridge from ending; what it may have is counted."""
     spool = MemorySpool()
 
     class Hung(Peer):
