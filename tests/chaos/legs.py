@@ -25,12 +25,12 @@ LEGS = (
 )
 # Of each leg its part of the time, and where in the order of the faults it begins.
 _SHARES = {LEGS[0]: 0.4, LEGS[1]: 0.25, LEGS[2]: 0.2, LEGS[3]: 0.15}
-_STARTS = {LEGS[0]: 0.0, LEGS[1]: 0.4, LEGS[2]: 0.55, LEGS[3]: 0.2}
+_STARTS = {LEGS[0]: 0.0, LEGS[1]: 0.5, LEGS[2]: 0.62, LEGS[3]: 0.25}
 # Starting, healing and counting take about so long; load and faults get the rest.
 _AROUND_S = 12.0
 _FAULTS_S_MIN = 2.0
 _QUIET_DEADLINE_S = 75.0
-_PACE_S = 0.08
+_PACE_S = 0.12
 _RECOVERS = 0.7  # of the faults; the next of the others comes on top
 _RECOVERY_S = 2.0
 _REQUESTS_MAX = 1500  # of one client

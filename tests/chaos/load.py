@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tests.chaos.oracle import Issued, Oracle
 
-CLIENTS = 4
+CLIENTS = 8
 ANSWER_TIMEOUT_S = 8.0
 _ATTEMPTS_MAX = 3
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 0.6  # sooner than Retry-After: the harder client
