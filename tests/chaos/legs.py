@@ -29,7 +29,7 @@ _STARTS = {LEGS[0]: 0.0, LEGS[1]: 0.5, LEGS[2]: 0.62, LEGS[3]: 0.25}
 # Starting, healing and counting take about so long; load and faults get the rest.
 _AROUND_S = 12.0
 _FAULTS_S_MIN = 2.0
-_QUIET_DEADLINE_S = 75.0
+_QUIET_DEADLINE_S = 120.0
 _PACE_S = 0.12
 _RECOVERS = 0.7  # of the faults; the next of the others comes on top
 _RECOVERY_S = 2.0
