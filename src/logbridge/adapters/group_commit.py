@@ -110,9 +110,17 @@ class GroupCommit:
             self._waiting_entries -= count
         return taken
 
+    def submit(self, work: Callable[[], T]) -> "Future[T]":
+        """Do something else in the thread that writes, after what waits there."""
+        return self._thread.submit(work)
+
     async def run(self, work: Callable[[], T]) -> T:
-        """Do something else in the thread that writes; cancelling the wait lets it go on."""
-        return await asyncio.shield(asyncio.wrap_future(self._thread.submit(work)))
+        """As submit, and wait for it; cancelling the wait lets it go on."""
+        return await asyncio.shield(asyncio.wrap_future(self.submit(work)))
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def close(self) -> bool:
         """Take no more. True the first time."""

@@ -1,28 +1,24 @@
-"""SqliteStore: the store of the log service, behind both ports. One thread writes, a few others read.
-
-Writes that wait while a transaction is on its way to the disk share the next one: group commit, no timer.
-"""
+"""SqliteStore: the store of the log service, behind both ports. One thread writes, a few others read."""
 
 import asyncio
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
 from logbridge.adapters.followers import Followers
+from logbridge.adapters.group_commit import Batches, GroupCommit
 from logbridge.adapters.sqlite_file import connect_reader, open_store_file
 from logbridge.adapters.sqlite_query import find_after, find_page, last_sequence
 from logbridge.adapters.sqlite_retention import Keeper, Retention
 from logbridge.adapters.sqlite_write import store_batches
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import QueryRefused, ReaderUnavailable
-from logbridge.domain.outcome import Cause, Failed, Outcome, Unknown
+from logbridge.domain.outcome import Outcome
 from logbridge.domain.policy import RetentionPolicy
 from logbridge.domain.ports import Deadline, SinkHealth
 from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
@@ -33,14 +29,6 @@ READERS = 4
 _OPCODES_PER_LOOK_AT_THE_CLOCK = 20_000
 
 T = TypeVar("T")
-
-
-class _Waiting:
-    """A batch that waits for its turn, and its answer."""
-
-    def __init__(self, entries: Sequence[LogEntry]) -> None:
-        self.entries = entries
-        self.answer: Future[list[Outcome]] = Future()
 
 
 class SqliteStore:
@@ -65,79 +53,28 @@ class SqliteStore:
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         for reader in self._readers:
             self._idle.put(reader)
-        self._writing = ThreadPoolExecutor(1, "logbridge-store-write")
+        self._commits = GroupCommit(
+            f"the store {path}",
+            self._commit,
+            waiting_entries_max=WAITING_ENTRIES_MAX,
+            commit_entries_max=COMMIT_ENTRIES_MAX,
+        )
         self._reading = ThreadPoolExecutor(READERS, "logbridge-store-read")
-        self._lock = threading.Lock()
-        self._waiting: deque[_Waiting] = deque()
-        self._waiting_entries = 0
         self._followers = Followers()
-        self._closed = False
         self._keeper: Keeper | None = None
         if retention is not None and not retention.keeps_everything:
-            self._keeper = Keeper(Retention(retention, now_s), self._writer, self._writing)
+            self._keeper = Keeper(Retention(retention, now_s), self._writer, self._commits)
 
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
         """See LogSink.write. What is still on its way at the deadline is Unknown, cause TIMEOUT."""
-        if not entries:
-            return []
-        with self._lock:
-            reason = self._reason_against(len(entries))
-            answer = self._enqueue(entries) if not reason else None
-        if answer is None:
-            cause = Cause.UNAVAILABLE if self._closed else Cause.OVERLOADED
-            return [Failed(entry.id, reason, cause) for entry in entries]
-        try:
-            # Cancelling takes back a batch that was not begun; one that was begun goes on.
-            return await asyncio.wait_for(asyncio.wrap_future(answer), deadline.remaining_s(time.monotonic()))
-        except TimeoutError:
-            reason = "the store did not answer before the deadline"
-            return [Unknown(entry.id, reason, Cause.TIMEOUT) for entry in entries]
+        return await self._commits.write(entries, deadline=deadline)
 
-    def _reason_against(self, count: int) -> str:
-        if self._closed:
-            return self._closed_reason()
-        # A batch larger than the whole limit passes when it is alone: it could never be written otherwise.
-        if self._waiting_entries and self._waiting_entries + count > WAITING_ENTRIES_MAX:
-            return f"the store has {self._waiting_entries} entries waiting, at most {WAITING_ENTRIES_MAX} may"
-        return ""
-
-    def _closed_reason(self) -> str:
-        return f"the store {self._path} is closed"
-
-    def _enqueue(self, entries: Sequence[LogEntry]) -> Future[list[Outcome]]:
-        waiting = _Waiting(entries)
-        self._waiting.append(waiting)
-        self._waiting_entries += len(entries)
-        # One turn for each batch; a turn takes all that wait, so that most later turns find nothing to do.
-        self._writing.submit(self._commit_waiting)
-        return waiting.answer
-
-    def _commit_waiting(self) -> None:
-        begun = [waiting for waiting in self._take() if waiting.answer.set_running_or_notify_cancel()]
-        if not begun:
-            return
-        try:
-            outcomes = store_batches(self._writer, [waiting.entries for waiting in begun])
-        except Exception as error:
-            # A fault of ours: whoever waits must see it, not run into the deadline.
-            for waiting in begun:
-                waiting.answer.set_exception(error)
-            return
+    def _commit(self, batches: Batches) -> Sequence[Sequence[Outcome]]:
+        outcomes = store_batches(self._writer, batches)
         self._followers.wake()
-        for waiting, outcome in zip(begun, outcomes, strict=True):
-            waiting.answer.set_result(outcome)
         if self._keeper:
             self._keeper.after_commit()
-
-    def _take(self) -> list[_Waiting]:
-        taken: list[_Waiting] = []
-        count = 0
-        with self._lock:
-            while self._waiting and count < COMMIT_ENTRIES_MAX:
-                taken.append(self._waiting.popleft())
-                count += len(taken[-1].entries)
-            self._waiting_entries -= count
-        return taken
+        return outcomes
 
     async def check(self) -> SinkHealth:
         """See LogSink.check."""
@@ -149,7 +86,7 @@ class SqliteStore:
 
     async def honours_ids(self, *, deadline: Deadline) -> bool | None:  # noqa: ARG002 (the port has it)
         """See LogSink.honours_ids."""
-        return not self._closed or None
+        return not self._commits.closed or None
 
     async def query(self, query: LogQuery, *, deadline: Deadline) -> LogPage:
         """See LogReader.query. Reading does not hold up writing."""
@@ -173,8 +110,8 @@ class SqliteStore:
                     await stored.wait()
 
     async def _read(self, ask: Callable[[sqlite3.Connection], T], deadline: Deadline | None = None) -> T:
-        if self._closed:
-            raise ReaderUnavailable(self._closed_reason())
+        if self._commits.closed:
+            raise ReaderUnavailable(f"the store {self._path} is closed")
         asked = self._reading.submit(self._ask, ask, deadline)
         remaining_s = deadline.remaining_s(time.monotonic()) if deadline else None
         try:
@@ -198,17 +135,14 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """Write what waits, end what follows, close the file. A second call does nothing."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._followers.wake()
-        await asyncio.to_thread(self._let_go)
+        if self._commits.close():
+            self._followers.wake()
+            await asyncio.to_thread(self._let_go)
 
     def _let_go(self) -> None:
         if self._keeper:
             self._keeper.stop()
-        self._writing.shutdown()
+        self._commits.finish()
         for reader in self._readers:
             reader.interrupt()
         self._reading.shutdown()

@@ -7,9 +7,10 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Executor
 from contextlib import closing
+from functools import partial
 
+from logbridge.adapters.group_commit import GroupCommit
 from logbridge.adapters.sqlite_file import transaction
 from logbridge.adapters.sqlite_space import give_back, merge_text, used_bytes
 from logbridge.domain.policy import RetentionPolicy
@@ -125,13 +126,13 @@ def _tell(removed: int, which: str) -> None:
 class Keeper:
     """Runs retention at once, every minute, and soon after the logs take more bytes than they may.
 
-    writing: the executor of the one thread that uses ``connection``; every step is a job of its own there.
+    commits: has the one thread that uses ``connection``; every step is a job of its own there.
     """
 
-    def __init__(self, retention: Retention, connection: sqlite3.Connection, writing: Executor) -> None:
+    def __init__(self, retention: Retention, connection: sqlite3.Connection, commits: GroupCommit) -> None:
         self._retention = retention
         self._connection = connection
-        self._writing = writing
+        self._commits = commits
         self._wake = threading.Event()
         self._stopping = False
         self._failing = False
@@ -158,7 +159,7 @@ class Keeper:
     def _run(self) -> None:
         try:
             with closing(self._retention.run(self._connection)) as steps:
-                while not self._stopping and self._writing.submit(_go_on, steps).result():
+                while not self._stopping and self._commits.submit(partial(_go_on, steps)).result():
                     pass
         except sqlite3.Error as error:
             # Another process may hold the lock, or the disk be full: the next minute tries again.

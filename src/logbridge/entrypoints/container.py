@@ -111,10 +111,10 @@ def build_admission_policy(settings: Settings) -> AdmissionPolicy:
 
 
 @contextmanager
-def holding_spool(settings: Settings) -> Iterator[str]:
+def holding_spool(settings: Settings, *, look: bool) -> Iterator[str]:
     """Hold the spool directory for a bridge; gives the token that its workers show, "" without a spool.
 
-    It is opened once to see that it can be. Raises StoreError.
+    look: open it once, to see that it can be. Raises StoreError.
     """
     if not settings.spool_url:
         yield ""
@@ -122,7 +122,7 @@ def holding_spool(settings: Settings) -> Iterator[str]:
     directory = Path(check_spool_url(settings.spool_url))
     lock = BridgeLock.acquire(directory, new_id(), utc_now())
     try:
-        spool = open_spool(settings, lock.token)
+        spool = open_spool(settings, lock.token) if look else None
         if spool is not None:
             asyncio.run(spool.aclose())
         yield lock.token

@@ -298,6 +298,8 @@ def connect(folder: Path) -> sqlite3.Connection:
         folder / DATABASE_NAME, isolation_level=None, timeout=LOCK_WAIT_S, check_same_thread=False
     )
     connection.execute("PRAGMA synchronous = FULL")
+    # Some builds overwrite what is deleted: twice the writing, and no room for it on a disk that is full.
+    connection.execute("PRAGMA secure_delete = OFF")
     return connection
 
 

@@ -101,8 +101,9 @@ class Endpoints:
 
     async def write(self, scope: Scope, receive: Receive) -> Answer:
         asked = read_asked(scope)
-        body = await self._body(scope, receive)
-        outcome = await self._bridge.write(decode_entry(body), asked)
+        # The body has no name here: it would stay in memory for as long as the write is under way.
+        draft = decode_entry(await self._body(scope, receive))
+        outcome = await self._bridge.write(draft, asked)
         result = write_result(outcome)
         if not isinstance(outcome, Accepted):
             return outcome_problem(outcome, result)
@@ -110,8 +111,7 @@ class Endpoints:
 
     async def batch(self, scope: Scope, receive: Receive) -> Answer:
         asked = read_asked(scope)
-        body = await self._body(scope, receive)
-        drafts = decode_batch(body, self._bridge.check_batch_size)
+        drafts = decode_batch(await self._body(scope, receive), self._bridge.check_batch_size)
         outcomes = await self._bridge.write_batch(drafts, asked)
         result = batch_result(outcomes)
         if result.success_count:

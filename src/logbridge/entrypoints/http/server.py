@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -37,21 +37,27 @@ def serve(settings: Settings, workers: int = 1) -> int:
     """
     allow_open_files()
     _begin_logging(settings)
-    # Held by this process for all workers, and looked into once: what is wrong is one line, before the start.
-    with holding_spool(settings) as token, bind(settings) as listener, _clean_exit():
-        announce(settings, listener)
-        config = _config(settings, workers, token)
-        if workers > 1:
-            return Workers(config, listener, settings).serve()
-        DrainingServer(config, settings, again=end_at_once).run(sockets=[listener])
+    # Held by this process for all workers. What is wrong with it is one line, before the start.
+    with holding_spool(settings, look=workers > 1) as token:
+        app = functools.partial(make_worker_app, settings, token) if workers > 1 else _app(settings, token)
+        with bind(settings) as listener, _clean_exit():
+            announce(settings, listener)
+            config = _config(app, settings, workers)
+            if workers > 1:
+                return Workers(config, listener, settings).serve()
+            DrainingServer(config, settings, again=end_at_once).run(sockets=[listener])
     return 0
 
 
-def make_app(settings: Settings, spool_token: str) -> Starlette:
-    """The application of one process. spool_token: of the bridge that holds the spool, empty without one."""
+def _app(settings: Settings, spool_token: str) -> Starlette:
+    return create_app(make_container(settings, spool_token=spool_token))
+
+
+def make_worker_app(settings: Settings, spool_token: str) -> Starlette:
+    """The application of one of several processes. spool_token: of the bridge that holds the spool, or ""."""
     _begin_logging(settings)
     try:
-        return create_app(make_container(settings, spool_token=spool_token))
+        return _app(settings, spool_token)
     except StoreError as error:
         logger.critical("%s", error)
         sys.exit(STARTUP_FAILURE)
@@ -98,10 +104,10 @@ def announce(settings: Settings, listener: socket.socket) -> None:
     print(f"{settings.app_name} listens at {url}, its docs are at {url}{settings.docs_path}", flush=True)
 
 
-def _config(settings: Settings, workers: int, spool_token: str) -> uvicorn.Config:
+def _config(app: Starlette | Callable[[], Starlette], settings: Settings, workers: int) -> uvicorn.Config:
     return uvicorn.Config(
-        functools.partial(make_app, settings, spool_token),
-        factory=True,
+        app,
+        factory=workers > 1,
         loop="uvloop",
         http=StoppableHttp,
         ws="none",

@@ -1,0 +1,121 @@
+"""Ten thousand writes hang on a stopped log service: the bridge stays small, and loses none."""
+
+import asyncio
+import json
+import os
+import re
+import resource
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.served import API, running
+
+WRITES = 10_000
+MEMORY_KIB_MAX = 300 * 1024
+_FILES = WRITES + 500
+_PATIENT = {"request_timeout_s": 120.0, "attempt_timeout_s": 120.0, "retry_budget_s": 120.0}
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Room for so many connections, in this process and the ones that it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < _FILES:
+        pytest.skip(f"{hard} open files are allowed here, {_FILES} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, _FILES), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@asynccontextmanager
+async def log_service(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Our log service as a process of its own, and its address."""
+    command = [
+        sys.executable,
+        "-m",
+        "logbridge",
+        "service",
+        "--grpc-server-port",
+        "0",
+        "--store",
+        "memory://",
+    ]
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    try:
+        line = (await asyncio.wait_for(process.stderr.readline(), 30)).decode()
+        found = re.search(r"listens on ([\d.]+:\d+)", line)
+        assert found, line
+        yield process, found[1]
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+def request(number: int) -> bytes:
+    body = json.dumps({"message": f"{number} " + "x" * 500, "log_id": f"{number}", "co_id": number}).encode()
+    head = f"POST {API}/write HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Sent:
+    """A write that was sent on a connection of its own; its answer may come much later."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.head = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+        self.writer = writer
+
+    async def status(self) -> int:
+        head = await asyncio.wait_for(self.head, 60)
+        self.writer.close()
+        return int(head.split()[1])
+
+
+async def send(port: int, number: int) -> Sent:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    writer.write(request(number))
+    return Sent(reader, writer)
+
+
+async def send_until_refused(port: int, sent: list[Sent]) -> bytes:
+    """Send one more at a time until one is answered while the others hang; the head of that answer."""
+    while True:
+        sent.append(await send(port, len(sent)))
+        await asyncio.wait([sent[-1].head], timeout=1)
+        if sent[-1].head.done():
+            return sent[-1].head.result()
+
+
+def peak_memory_kib(pid: int) -> int:
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.usefixtures("many_files")
+async def test_ten_thousand_writes_hang(tmp_path: Path) -> None:
+    """All are held within 300 MiB, one more is refused with Retry-After, and all are accepted in the end."""
+    async with (
+        log_service(tmp_path) as (service, address),
+        running(tmp_path, sink=f"grpc://{address}", **_PATIENT) as served,
+        httpx.AsyncClient(base_url=served.url) as client,
+    ):
+        assert (await client.post(f"{API}/write", json={"message": "first"})).status_code == 200
+        os.kill(service.pid, signal.SIGSTOP)
+        try:
+            sent = [await send(served.port, number) for number in range(WRITES)]
+            refusal = await send_until_refused(served.port, sent)
+        finally:
+            os.kill(service.pid, signal.SIGCONT)
+        assert refusal.startswith(b"HTTP/1.1 503 ")
+        assert re.search(rb"\r\nretry-after: [1-9]", refusal)
+        assert peak_memory_kib(served.process.pid) < MEMORY_KIB_MAX
+        statuses = Counter([await one.status() for one in sent])
+        assert statuses[200] == WRITES
+        assert statuses[503] == len(sent) - WRITES
