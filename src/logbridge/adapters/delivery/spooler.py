@@ -123,7 +123,8 @@ class Spooler(Link):
             if isinstance(outcome, Failed | Unknown)
         ]
         if again:
-            await self._back_off(again, failures + 1)
+            # A log service that takes a part of each batch is not one that fails again and again.
+            await self._back_off(again, failures + 1 if len(again) == len(batch) else 1)
 
     async def _settle(self, batch: Sequence[Spooled], outcomes: Sequence[Outcome]) -> None:
         pairs = list(zip(batch, outcomes, strict=True))
