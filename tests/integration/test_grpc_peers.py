@@ -129,7 +129,7 @@ class TestUnknownOutcomes:
     """The delivered chain as the container builds it, when a connection breaks under a write."""
 
     async def test_a_successor_that_ignores_ids_gets_it_only_once(self) -> None:
-        """A write is lost at a peer that honours ids; whoever answers there next does not, and gets nothing."""
+        """A write is lost at a peer that honours ids; the next one there does not, and gets nothing."""
         old, new = FieldPeer(honours_ids=True), FieldPeer()
         async with old, delivered_to(old.address) as container:
             chain = container.delivered()
@@ -146,10 +146,13 @@ class TestUnknownOutcomes:
     async def test_a_successor_that_honours_ids_gets_it_again(self) -> None:
         """The same with a log service of ours as the successor: it is sent again, and acknowledged."""
         old, store = FieldPeer(), MemorySink()
-        async with old, delivered_to(old.address) as container:
-            async with lost_at(old, container.delivered(), make_entry(message="lost")) as writing:
-                async with serving(store, port_of(old)):
-                    outcome = await asyncio.wait_for(writing, 30)
+        async with (
+            old,
+            delivered_to(old.address) as container,
+            lost_at(old, container.delivered(), make_entry(message="lost")) as writing,
+            serving(store, port_of(old)),
+        ):
+            outcome = await asyncio.wait_for(writing, 30)
         assert isinstance(outcome, Accepted)
         assert [entry.message for entry in store.entries] == ["lost"]
 
