@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socketserver
 import sqlite3
@@ -17,7 +18,8 @@ import httpx
 import pytest
 
 from logbridge.adapters.spool.file import DATABASE_NAME, SpoolFile, connect_to_read
-from logbridge.adapters.spool.folders import worker_folders
+from logbridge.adapters.spool.folders import DAMAGED_NAME, worker_folders
+from tests.factories import make_entry
 from tests.integration.processes import (
     ALONE,
     DEADLINE_S,
@@ -306,6 +308,32 @@ class TestTheSpool:
             assert logbridge.write("after").status_code == 202
             (folder,) = worker_folders(disk / "spool")
             assert waiting(folder) == len(kept) + 1
+
+    def test_starts_on_a_full_disk(self, tmp_path: Path) -> None:
+        """It does not start, and says to make room; what was kept there is not taken for damaged.
+
+        With room it starts, and delivers that.
+        """
+        folder = tmp_path / "disk/old/worker"
+        with small_disk(tmp_path / "disk") as disk:
+            SpoolFile(folder).close()
+            # As a killed worker leaves it: with a write-ahead log, and without its index.
+            with contextlib.closing(SpoolFile(folder)) as file:
+                file.append([make_entry(message="kept")], "2024-08-30T10:30:45Z")
+                shutil.copytree(folder, tmp_path / "killed", ignore=shutil.ignore_patterns("*-shm"))
+            shutil.rmtree(folder)
+            shutil.copytree(tmp_path / "killed", folder)
+            fill(disk)
+            new = start(tmp_path, "serve", "--port", "0", LOGBRIDGE_SPOOL="sqlite:///disk/new")
+            assert_one_line(new, "disk/new", "make room on its disk")
+            old = start(tmp_path, "serve", "--port", "0", LOGBRIDGE_SPOOL="sqlite:///disk/old")
+            _, err = old.communicate(timeout=DEADLINE_S)
+            assert (old.returncode, "make room" in err.splitlines()[-1]) == (1, True), err
+            assert worker_folders(disk / "old") == [folder]
+            (disk / "ballast").unlink()
+            with bridge(tmp_path, "memory://", LOGBRIDGE_SPOOL="sqlite:///disk/old") as logbridge:
+                until(lambda: logbridge.stored() == ["kept"])
+            assert not (disk / "old" / DAMAGED_NAME).exists()
 
 
 def fill(disk: Path) -> None:
