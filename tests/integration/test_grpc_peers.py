@@ -10,6 +10,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
+from logbridge.adapters.grpc.connection import Connection
 from logbridge.adapters.grpc.status import RETRY_INFO_S_MAX
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.entry import LogEntry
@@ -56,6 +57,32 @@ class TestHonouringIds:
             (outcome,) = await sink.write([make_entry()], deadline=soon())
             assert isinstance(outcome, Accepted)
             assert await sink.honours_ids(deadline=soon()) is False
+
+    @pytest.mark.parametrize("count", [0, 1, 2])
+    async def test_an_answer_of_a_peer_that_is_gone_says_nothing(
+        self, count: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the connection is lost before its answer is read, the answer is not that of the next peer.
+
+        count: entries of the write; 0 is the question about ids.
+        """
+        call = Connection.call
+
+        async def lost_after(connection: Connection, *arguments: Any) -> Any:
+            answer = await call(connection, *arguments)
+            # A real one would need both in the same instant.
+            connection.generation += 1
+            return answer
+
+        async with serving(MemorySink()) as server, sink_to(f"127.0.0.1:{server.port}") as sink:
+            with monkeypatch.context() as patched:
+                patched.setattr(Connection, "call", lost_after)
+                if count:
+                    await sink.write([make_entry() for _ in range(count)], deadline=soon())
+                else:
+                    assert await sink.honours_ids(deadline=soon()) is None
+            await server.stop(0)
+            assert await sink.honours_ids(deadline=soon()) is None
 
     async def test_our_service_names_itself(self) -> None:
         """A log service of ours is known before the first write, by a call that it refuses."""
