@@ -10,6 +10,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
+from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.connection import Connection
 from logbridge.adapters.grpc.status import RETRY_INFO_S_MAX
 from logbridge.adapters.memory import MemorySink
@@ -50,12 +51,14 @@ class TestHonouringIds:
             assert await sink.honours_ids(deadline=soon()) is True
             assert peer.calls == ["BatchWriteLog"]
 
-    async def test_an_answer_without_an_id_shows_nothing(self) -> None:
+    @pytest.mark.parametrize("count", [1, 2])
+    async def test_an_answer_without_an_id_shows_nothing(self, count: int) -> None:
         """Success alone says nothing about ids: the peer is asked, and does not name itself."""
-        answers: Any = {"WriteLog": b"\x08\x01"}
+        success = pb.WriteLogResponse(success=True).SerializeToString()
+        answers: Any = {"WriteLog": success, "BatchWriteLog": success}
         async with FieldPeer(answers=answers) as peer, sink_to(peer.address) as sink:
-            (outcome,) = await sink.write([make_entry()], deadline=soon())
-            assert isinstance(outcome, Accepted)
+            outcomes = await sink.write([make_entry() for _ in range(count)], deadline=soon())
+            assert {type(outcome) for outcome in outcomes} == {Accepted}
             assert await sink.honours_ids(deadline=soon()) is False
 
     @pytest.mark.parametrize("count", [0, 1, 2])

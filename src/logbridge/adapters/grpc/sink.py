@@ -131,9 +131,9 @@ class GrpcSink(GrpcReader):
         outcomes = batch_outcomes([message.id for message in chunk], answer, self._connection.address)
         if outcomes is None:
             return self._ambiguous(chunk, answer)
-        for message, outcome in zip(chunk, outcomes, strict=True):
-            if isinstance(outcome, Accepted) and outcome.log_id == message.id:
-                peer.honours_ids = True
+        # Not the outcomes: an entry for which no id is answered is accepted under its own.
+        if not set(answer.log_ids).isdisjoint(message.id for message in chunk):
+            peer.honours_ids = True
         return outcomes
 
     def _ambiguous(self, chunk: list[pb.LogEntry], answer: pb.BatchWriteLogResponse) -> list[Outcome]:
