@@ -122,7 +122,7 @@ class TestHonouringIds:
             await old.stop()
             await new.start(port_of(old))
             async with asyncio.timeout(20):
-                while await sink.honours_ids(deadline=soon()) is not False:
+                while await sink.honours_ids(deadline=soon()) is not False:  # noqa: ASYNC110 (only asking tells)
                     await asyncio.sleep(0.01)
             await new.stop()
 
