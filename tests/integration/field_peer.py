@@ -11,7 +11,7 @@ from grpc import StatusCode
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.mapping import SERVICE
 
-Status = tuple[StatusCode, str]
+Status = tuple[StatusCode, str] | tuple[StatusCode, str, tuple[tuple[str, bytes], ...]]
 
 
 class FieldPeer:
@@ -19,7 +19,8 @@ class FieldPeer:
 
     has_batches, has_queries: whether it has BatchWriteLog and QueryLog. message_bytes_max: what it takes.
     queue_entries_max: entries until its queue is full. refuses: the status for a message, None to take it.
-    answers: bytes or a status that stand in for the answers of a method. calls: methods called, in order.
+    answers: bytes or a status, with trailing metadata perhaps, that stand in for the answers of a method.
+    honours_ids: it stores an entry under the id that was sent. calls: methods called, in order.
     stored: what got in. in_flight_max: the most WriteLogs seen at once. gate: writes wait for it.
     """
 
@@ -33,6 +34,7 @@ class FieldPeer:
         refuses: Callable[[str], Status | None] = lambda message: None,
         answers: dict[str, bytes | Status] | None = None,
         filters_level: bool = True,
+        honours_ids: bool = False,
     ) -> None:
         self.calls: list[str] = []
         self.stored: list[pb.LogEntry] = []
@@ -43,6 +45,7 @@ class FieldPeer:
         self.answers = answers or {}
         self.address = ""
         self._filters_level = filters_level
+        self._honours_ids = honours_ids
         self._queue_entries_max = queue_entries_max
         self._refuses = refuses
         self._in_flight = 0
@@ -103,7 +106,10 @@ class FieldPeer:
         return response
 
     async def _write(self, raw: bytes, context: Any) -> pb.WriteLogResponse:
-        entry = pb.WriteLogRequest.FromString(raw).log_entry
+        request = pb.WriteLogRequest.FromString(raw)
+        if not request.HasField("log_entry"):
+            await context.abort(StatusCode.INVALID_ARGUMENT, "log_entry is missing")
+        entry = request.log_entry
         if status := self._refuses(entry.message):
             await context.abort(*status)
         if not self._takes(entry):
@@ -126,7 +132,8 @@ class FieldPeer:
             return False
         stored = pb.LogEntry()
         stored.CopyFrom(entry)
-        stored.id = uuid4().hex
+        if not self._honours_ids:
+            stored.id = uuid4().hex
         self.stored.append(stored)
         return True
 

@@ -3,58 +3,17 @@
 import contextlib
 import json
 import os
-import re
-import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
-DEADLINE_S = 60.0
-
-
-def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """A logbridge process of our own, with its settings in a folder of its own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("LOGBRIDGE_")}
-    environment |= {"XDG_STATE_HOME": str(folder / "state"), "COLUMNS": "200", **variables}
-    return subprocess.Popen(
-        [sys.executable, "-m", "logbridge", *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def read_until(stream: IO[str], pattern: str) -> re.Match[str]:
-    """Read a process's output until the pattern is there."""
-    text = ""
-    deadline_s = time.monotonic() + DEADLINE_S
-    with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        while time.monotonic() < deadline_s and selector.select(deadline_s - time.monotonic()):
-            piece = os.read(stream.fileno(), 65536).decode()
-            text += piece
-            if match := re.search(pattern, text):
-                return match
-            if not piece:
-                break
-    raise AssertionError(f"{pattern!r} did not come, but: {text}")
-
-
-def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, str]:
-    """Stop a process; its exit code and its last words on stderr."""
-    if process.poll() is None:
-        process.send_signal(number)
-    _, err = process.communicate(timeout=DEADLINE_S)
-    return process.returncode, err
+from tests.integration.processes import DEADLINE_S, end, read_until, start
 
 
 class Dev:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration.field_peer import FieldPeer
+from tests.integration.processes import gone, workers_of
 from tests.integration.served import API, Closed, Connection, Reply, Served, connected, running, until
 
 WRITE = f"{API}/write"
@@ -35,20 +36,7 @@ async def slow(folder: Path, workers: int = 1, **settings: Any) -> AsyncIterator
 
 def processes_of(served: Served) -> list[int]:
     """The process ids of its workers."""
-    pid = served.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in _command_line(child)]
-
-
-def _command_line(pid: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:  # it has ended meanwhile
-        return b""
-
-
-def gone(pids: list[int]) -> bool:
-    return not any(Path(f"/proc/{pid}/exe").exists() for pid in pids)
+    return workers_of(served.process.pid)
 
 
 async def test_the_notice(tmp_path: Path) -> None:

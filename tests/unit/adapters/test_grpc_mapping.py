@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 from hypothesis import given
@@ -20,6 +22,8 @@ from logbridge.adapters.grpc.mapping import (
     to_result,
 )
 from logbridge.adapters.grpc.status import (
+    RETRY_INFO_S_MAX,
+    details_of,
     failure_of,
     outcome_of,
     reader_error_of,
@@ -39,6 +43,7 @@ from logbridge.domain.errors import (
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
 from logbridge.domain.query import LogFilter, LogQuery
 
+DETAILS = "grpc-status-details-bin"
 TEXT = st.text(st.characters(codec="utf-8"))
 
 
@@ -266,8 +271,57 @@ def test_statuses_become_reader_errors(code: StatusCode, error: type[Exception])
     assert type(reader_error_of(failure_of("peer:1", _rpc_error(code, "")))) is error
 
 
-def _rpc_error(code: StatusCode, details: str) -> AioRpcError:
-    return AioRpcError(code, Metadata(), Metadata(), details=details)
+def _rpc_error(code: StatusCode, details: str, *trailing: tuple[str, Any]) -> AioRpcError:
+    return AioRpcError(code, Metadata(), Metadata(*trailing), details=details)
+
+
+class TestRetryInfo:
+    """google.rpc.RetryInfo in the trailing metadata."""
+
+    @given(asked_s=st.none() | st.floats(0, RETRY_INFO_S_MAX))
+    def test_what_our_service_sends_arrives(self, asked_s: float | None) -> None:
+        """A failed write at our log service is one that may go again, after the seconds that it asks for."""
+        sent = details_of(Failed("id-1", "full", Cause.OVERLOADED, asked_s))
+        failure = failure_of("peer:1", _rpc_error(StatusCode.RESOURCE_EXHAUSTED, "full", *sent))
+        assert failure.may_go_again
+        assert failure.retry_after_s == pytest.approx(asked_s or 0.0, abs=1e-6)
+
+    @pytest.mark.parametrize("outcome", [Refused("id-1", "no"), Unknown("id-1", "lost"), Accepted("id-1")])
+    def test_only_what_failed_may_go_again(self, outcome: Any) -> None:
+        """Of any other outcome nothing is said."""
+        assert details_of(outcome) == ()
+
+    def test_a_long_reason_fits_the_headers(self) -> None:
+        """A status travels in HTTP/2 headers, which end at 8 KiB."""
+        ((_, raw),) = details_of(Failed("id-1", "日" * 100_000, Cause.OVERLOADED, 1.0))
+        assert len(raw) < 1024
+
+    @pytest.mark.parametrize(
+        ("seconds", "asked_s"), [(-1, 0.0), (3_600, 3_600.0), (10**11, RETRY_INFO_S_MAX)]
+    )
+    def test_no_peer_is_taken_at_its_word(self, seconds: int, asked_s: float) -> None:
+        """A time that has passed is now, and years are an hour."""
+        status = Status()
+        info = RetryInfo()
+        info.retry_delay.seconds = seconds
+        status.details.add().Pack(info)
+        error = _rpc_error(StatusCode.UNAVAILABLE, "", (DETAILS, status.SerializeToString()))
+        assert failure_of("peer:1", error).retry_after_s == asked_s
+
+    @given(raw=st.binary(max_size=80) | st.text(max_size=20))
+    def test_no_details_break_it(self, raw: bytes | str) -> None:
+        """Whatever a peer puts there, the failure is told."""
+        failure = failure_of("peer:1", _rpc_error(StatusCode.ABORTED, "why", (DETAILS, raw)))
+        assert "why" in failure.reason
+
+    def test_a_delay_that_is_no_delay(self) -> None:
+        """Nanoseconds out of range, or a delay that cannot be parsed, are passed over or bounded."""
+        for value in (b"\x0a\x08\x10\xff\xff\xff\xff\xff\xff\x01", b"\xff"):
+            status = Status()
+            status.details.add(type_url="type.googleapis.com/google.rpc.RetryInfo", value=value)
+            error = _rpc_error(StatusCode.ABORTED, "why", (DETAILS, status.SerializeToString()))
+            asked_s = failure_of("peer:1", error).retry_after_s
+            assert asked_s is None or 0 <= asked_s <= RETRY_INFO_S_MAX
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ _OPTIONS = (
     # A log service is a neighbour: http_proxy is meant for the world outside.
     ("grpc.enable_http_proxy", 0),
 )
+_MAY_BE_GONE = frozenset((grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED))
 # A grpc server drops calls that it cannot begin: from 1,000 waiting on some of them, from 3,000 all.
 CALLS_IN_FLIGHT_MAX = 500
 
@@ -45,7 +46,8 @@ class Connection:
         self.address = address
         self.monotonic = monotonic
         self.closing = False
-        # Counts the connections of the channel: what was learned of a peer holds for one of them.
+        # Counts the connections of the channel, and whatever may have ended one: what was learned of a peer
+        # holds for one of them.
         self.generation = 0
         self._channel: Channel | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -90,6 +92,9 @@ class Connection:
             ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())
             return Answer(body, ours)
         except AioRpcError as error:
+            if error.code() in _MAY_BE_GONE:
+                # The watch may tell of a lost connection later than the call that it broke.
+                self.generation += 1
             return failure_of(self.address, error)
 
     def _expired(self) -> RpcFailure:

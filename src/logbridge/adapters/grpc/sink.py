@@ -28,7 +28,10 @@ _SPLIT = frozenset((Fate.TOO_LARGE, Fate.REFUSED, Fate.CONFLICT))
 
 
 class _Peer(Struct):
-    """What the answers on one connection have shown of whoever is there."""
+    """What the answers on one connection have shown of whoever is there.
+
+    It is taken before a call and learns from the answer: by then the connection may lead to somebody else.
+    """
 
     generation: int
     has_no_batches: bool = False
@@ -64,7 +67,7 @@ class GrpcSink(GrpcReader):
                 outcomes += await self._write_chunk(chunk, deadline)
             return outcomes
 
-    def _known_peer(self) -> "_Peer":
+    def _known_peer(self) -> _Peer:
         """What is known of the peer of this connection; of a new one nothing yet."""
         if self._peer.generation != self._connection.generation:
             self._peer = _Peer(self._connection.generation)
@@ -76,13 +79,15 @@ class GrpcSink(GrpcReader):
             return None
         if self._known_peer().honours_ids:
             return True
+        peer = self._known_peer()
         with self._connection.in_use():
             # Without an entry it is refused, and its initial metadata tell who refuses (the gRPC contract).
             answer = await self._connection.call("WriteLog", b"", deadline)
         if isinstance(answer, RpcFailure) and answer.fate is not Fate.REFUSED:
             return None
-        self._known_peer().honours_ids = answer.ours
-        return answer.ours
+        peer.honours_ids = answer.ours
+        # Whoever answered may be gone by now, and another one in its place.
+        return answer.ours if peer is self._known_peer() else None
 
     def _chunks(self, messages: Sequence[pb.LogEntry]) -> Iterator[list[pb.LogEntry]]:
         bytes_max = self._batch.message_bytes_max - self._batch.message_bytes_max // 64
@@ -102,11 +107,12 @@ class GrpcSink(GrpcReader):
         if len(chunk) == 1 or self._wants_singles():
             return await self._write_singles(chunk, deadline)
         request = pb.BatchWriteLogRequest(log_entries=chunk).SerializeToString()
+        peer = self._known_peer()
         answer = await self._connection.call("BatchWriteLog", request, deadline)
         if not isinstance(answer, RpcFailure):
-            return self._batch_outcomes(chunk, answer.body)
+            return self._batch_outcomes(chunk, answer.body, peer)
         if answer.fate is Fate.UNIMPLEMENTED:
-            self._known_peer().has_no_batches = True
+            peer.has_no_batches = True
             return await self._write_singles(chunk, deadline)
         if answer.fate in _SPLIT:
             middle = len(chunk) // 2
@@ -117,7 +123,7 @@ class GrpcSink(GrpcReader):
     def _wants_singles(self) -> bool:
         return self._known_peer().has_no_batches or self._connection.monotonic() < self._singles_until_s
 
-    def _batch_outcomes(self, chunk: list[pb.LogEntry], body: bytes) -> list[Outcome]:
+    def _batch_outcomes(self, chunk: list[pb.LogEntry], body: bytes, peer: _Peer) -> list[Outcome]:
         try:
             answer = pb.BatchWriteLogResponse.FromString(body)
         except DecodeError:
@@ -125,15 +131,10 @@ class GrpcSink(GrpcReader):
         outcomes = batch_outcomes([message.id for message in chunk], answer, self._connection.address)
         if outcomes is None:
             return self._ambiguous(chunk, answer)
-        self._learn(chunk, outcomes)
+        # Not the outcomes: an entry for which no id is answered is accepted under its own.
+        if not set(answer.log_ids).isdisjoint(message.id for message in chunk):
+            peer.honours_ids = True
         return outcomes
-
-    def _learn(self, chunk: Sequence[pb.LogEntry], outcomes: Sequence[Outcome]) -> None:
-        """A peer that answers a write with the id that was sent honours ids."""
-        for message, outcome in zip(chunk, outcomes, strict=True):
-            if isinstance(outcome, Accepted) and outcome.log_id == message.id:
-                self._known_peer().honours_ids = True
-                return
 
     def _ambiguous(self, chunk: list[pb.LogEntry], answer: pb.BatchWriteLogResponse) -> list[Outcome]:
         self._singles_until_s = self._connection.monotonic() + SINGLES_AFTER_AMBIGUITY_S
@@ -157,6 +158,7 @@ class GrpcSink(GrpcReader):
 
     async def _write_single(self, message: pb.LogEntry, deadline: Deadline) -> Outcome:
         request = pb.WriteLogRequest(log_entry=message).SerializeToString()
+        peer = self._known_peer()
         answer = await self._connection.call("WriteLog", request, deadline)
         if isinstance(answer, RpcFailure):
             return outcome_of(answer, message.id)
@@ -165,10 +167,9 @@ class GrpcSink(GrpcReader):
         except DecodeError:
             return self._garbage_outcome(message)
         if response.success:
-            accepted = Accepted(response.log_id or message.id)
-            if response.log_id:
-                self._learn([message], [accepted])
-            return accepted
+            if response.log_id == message.id:
+                peer.honours_ids = True
+            return Accepted(response.log_id or message.id)
         said = response.error_message or "no reason given"
         return Refused(message.id, f"{self._connection.address}: the log service did not take it: {said}")
 

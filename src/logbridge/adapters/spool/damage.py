@@ -18,6 +18,7 @@ from logbridge.adapters.spool.file import (
     SpoolFile,
     check_version,
     connect_to_read,
+    is_passing,
     read_counters,
 )
 from logbridge.adapters.spool.record import DamagedRecord, check_record, find_records
@@ -56,7 +57,10 @@ class Inspected(NamedTuple):
 
 
 def inspect(folder: Path) -> Inspected:
-    """Read a spool file from end to end, changing nothing. Raises StoreError for one of a newer logbridge."""
+    """Read a spool file from end to end, changing nothing.
+
+    Raises StoreError for one of a newer logbridge, and sqlite3.Error where it cannot be looked into now.
+    """
     database = folder / DATABASE_NAME
     if not database.exists() or not database.stat().st_size:
         tallied = read_tally(folder / TALLY_NAME, 0)
@@ -68,6 +72,8 @@ def inspect(folder: Path) -> Inspected:
         tallied = read_tally(folder / TALLY_NAME, read_counters(connection).get(TALLY_BYTES, 0))
         found = {row.seq for row in _checked(connection.execute(_ROWS + " ORDER BY seq"))}
     except (sqlite3.Error, DamagedRecord) as error:
+        if isinstance(error, sqlite3.Error) and is_passing(error):
+            raise
         return Inspected(str(error), read_tally(folder / TALLY_NAME, 0))
     finally:
         connection.close()

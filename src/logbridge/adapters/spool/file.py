@@ -1,5 +1,6 @@
 """One spool file: a SQLite database in a folder of its own, with its tally. One process owns it (lock.py)."""
 
+import errno
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -270,6 +271,34 @@ def is_damage(error: BaseException | None) -> bool:
     return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in codes
 
 
+# A full disk, a lock or missing rights. A reader, too, needs room beside a write-ahead log: its shared index.
+_NOT_OF_THE_FILE = frozenset(
+    (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+    )
+)
+_NO_INDEX = frozenset(
+    (
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        sqlite3.SQLITE_IOERR_SHMLOCK,
+        sqlite3.SQLITE_IOERR_WRITE,
+    )
+)
+
+
+def is_passing(error: sqlite3.Error) -> bool:
+    """Whether an error says nothing about the file: it could not be looked into now."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in _NOT_OF_THE_FILE or code in _NO_INDEX
+
+
 def connect_to_read(folder: Path) -> sqlite3.Connection:
     """A connection that reads the database and its write-ahead log, and changes neither."""
     uri = f"{(folder / DATABASE_NAME).resolve().as_uri()}?mode=ro"
@@ -308,7 +337,7 @@ def _open(folder: Path) -> sqlite3.Connection:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # logs are nobody else's business
         connection = connect(folder)
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"cannot use the spool {folder}: {error}; choose another LOGBRIDGE_SPOOL") from error
+        raise _unusable(folder, error) from error
     try:
         connection.execute("PRAGMA page_size = 8192")  # a log and its head in one page
         connection.execute("PRAGMA journal_mode = WAL")
@@ -318,11 +347,17 @@ def _open(folder: Path) -> sqlite3.Connection:
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
-            raise StoreError(
-                f"cannot use the spool {folder}: {error}; choose another LOGBRIDGE_SPOOL"
-            ) from error
+            raise _unusable(folder, error) from error
         raise
     return connection
+
+
+def _unusable(folder: Path, error: Exception) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0)
+    full = code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+    full = full or getattr(error, "errno", 0) == errno.ENOSPC
+    advice = "make room on its disk or choose" if full else "choose"
+    return StoreError(f"cannot use the spool {folder}: {error}; {advice} another LOGBRIDGE_SPOOL")
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -22,6 +22,7 @@ from logbridge.adapters.spool.damage import (
 from logbridge.adapters.spool.file import SpoolFile
 from logbridge.adapters.spool.lock import LOCK_NAME, lock_folder
 from logbridge.adapters.spool.tally import TALLY_NAME
+from logbridge.domain.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,12 @@ class Folders:
     def make(self) -> OwnedFile:
         """A new spool file, owned. Raises StoreError."""
         folder = self._directory / self._new_id()
-        file = SpoolFile(folder)
+        try:
+            file = SpoolFile(folder)
+        except StoreError:
+            # Whoever starts the bridge again and again on a full disk finds no pile of folders later.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         lock = lock_folder(folder)
         assert lock is not None  # noqa: S101 (nobody else knows the name)
         return OwnedFile(file, lock)

@@ -3,6 +3,7 @@
 flock(2): a lock ends with its process, however that ends, and the next one may have it at once.
 """
 
+import errno
 import fcntl
 import os
 import socket
@@ -45,9 +46,13 @@ class BridgeLock:
             os.close(file)
             raise _held(directory, holder)
         body = msgspec.json.encode(Holder(os.getpid(), socket.gethostname(), since, token))
-        # Written before the rest is cut: on a full disk there is still room where the last holder stood.
-        os.pwrite(file, body, 0)
-        os.ftruncate(file, len(body))
+        try:
+            # Written before the rest is cut: on a full disk there is still room where the last holder stood.
+            os.pwrite(file, body, 0)
+            os.ftruncate(file, len(body))
+        except OSError as error:
+            os.close(file)
+            raise _unusable(directory, error) from error
         return cls._shared(directory, file, token)
 
     @classmethod
@@ -77,10 +82,13 @@ def _open(directory: Path) -> int:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(directory / BRIDGE_LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError(
-            f"cannot use the spool {directory}: {error.strerror}; "
-            "make it writable or choose another LOGBRIDGE_SPOOL"
-        ) from error
+        raise _unusable(directory, error) from error
+
+
+def _unusable(directory: Path, error: OSError) -> StoreError:
+    remedy = "make room on its disk" if error.errno == errno.ENOSPC else "make it writable"
+    reason = f"cannot use the spool {directory}: {error.strerror}"
+    return StoreError(f"{reason}; {remedy} or choose another LOGBRIDGE_SPOOL")
 
 
 def _try(file: int, operation: int) -> bool:
