@@ -111,6 +111,9 @@ class Process:
         await until(f"the end of the {self.name}", ended, STOP_DEADLINE_S)
         if self._output is not None:
             self._output.close()
+        # libfaketime leaves these of a killed process, and a later one of the same number would find them.
+        for left in Path("/dev/shm").glob(f"*faketime_*_{self._popen.pid}"):  # noqa: S108 (where it puts them)
+            left.unlink(missing_ok=True)
         return self._popen.returncode
 
     def words(self, characters: int = 600) -> str:
