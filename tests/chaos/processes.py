@@ -111,14 +111,18 @@ class Process:
         await until(f"the end of the {self.name}", ended, STOP_DEADLINE_S)
         if self._output is not None:
             self._output.close()
-        # libfaketime leaves these of a killed process, and a later one of the same number would find them.
-        for left in Path("/dev/shm").glob(f"*faketime_*_{self._popen.pid}"):  # noqa: S108 (where it puts them)
-            left.unlink(missing_ok=True)
+        _clear_faketime(self._popen.pid)
         return self._popen.returncode
 
     def words(self, characters: int = 600) -> str:
         """Its last output."""
         return self._log.read_text(errors="replace")[-characters:]
+
+
+def _clear_faketime(pid: int) -> None:
+    """libfaketime leaves files of a killed process, and a later one of the same number would find them."""
+    for left in Path("/dev/shm").glob(f"*faketime_*_{pid}"):
+        left.unlink(missing_ok=True)
 
 
 def _die_with_parent() -> None:
