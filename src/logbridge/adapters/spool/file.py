@@ -113,12 +113,15 @@ class SpoolFile:
         taken: list[tuple[int, LogEntry]] = []
         size_bytes = 0
         with _damage_told():
-            for sequence, record in self._connection.execute(_TAKE, (self._cursor, entries_max)):
-                size_bytes += len(record)
-                if taken and size_bytes > bytes_max:
+            # After a change from outside the cursor starts anew, and passes those that were given already.
+            rows = self._connection.execute(_TAKE, (self._cursor, entries_max + len(self._taken)))
+            for sequence, record in rows:
+                given = sequence in self._taken
+                size_bytes += 0 if given else len(record)
+                if len(taken) == entries_max or (taken and size_bytes > bytes_max):
                     break
                 self._cursor = sequence
-                if sequence not in self._taken:
+                if not given:
                     taken.append((sequence, decode_record(record, sequence)))
         self._taken.update(sequence for sequence, _ in taken)
         return taken

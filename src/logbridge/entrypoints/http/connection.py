@@ -31,6 +31,9 @@ class StoppableHttp(HttpToolsProtocol):
     answers it with 503.
     """
 
+    # With three more attributes a connection's dictionary would be too large to share its keys with others.
+    __slots__ = ("_lifecycle", "_parting", "_running")
+
     server_state: Connections
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -60,13 +60,20 @@ def test_the_queue_agrees_with_a_plain_model(
     async def one(link: Admission, number: int, count: int, wait_s: float, leaves: bool) -> None:
         nonlocal most_in_flight
         entries = [make_entry(id=f"{number}.{n}") for n in range(count)]
-        room = in_flight.entries + count <= ENTRIES_MAX or not in_flight.entries
         began_s = now_s()
-        writing = asyncio.ensure_future(link.write(entries, deadline=Deadline(began_s + wait_s)))
+        room = False
+
+        async def write() -> Sequence[Outcome]:
+            # Looked at in the very step in which the link decides.
+            nonlocal room
+            room = in_flight.entries + count <= ENTRIES_MAX or not in_flight.entries
+            if room:
+                began.append(entries[0].id)
+            return await link.write(entries, deadline=Deadline(began_s + wait_s))
+
+        writing = asyncio.ensure_future(write())
         await asyncio.sleep(0)
         most_in_flight = max(most_in_flight, in_flight.entries)
-        if room:
-            began.append(entries[0].id)
         if leaves:
             await asyncio.sleep(wait_s / 2)
             writing.cancel()
