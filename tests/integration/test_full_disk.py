@@ -12,10 +12,10 @@ import pytest
 from grpc import StatusCode
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
-from logbridge.adapters.sqlite import SqliteStore
-from logbridge.adapters.sqlite_file import open_store_file
-from logbridge.adapters.sqlite_upkeep import StoreFile
-from logbridge.adapters.sqlite_write import store_batches
+from logbridge.adapters.sqlite.file import open_store_file
+from logbridge.adapters.sqlite.store import SqliteStore
+from logbridge.adapters.sqlite.upkeep import StoreFile
+from logbridge.adapters.sqlite.write import store_batches
 from logbridge.domain.errors import StoreError
 from logbridge.domain.outcome import Cause, Failed
 from tests.factories import make_entry, soon

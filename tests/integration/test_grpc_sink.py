@@ -15,7 +15,7 @@ from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.connection import CALLS_IN_FLIGHT_MAX
 from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.memory import MemorySink, fail, hang, lose, refuse
-from logbridge.adapters.sqlite import SqliteStore
+from logbridge.adapters.sqlite.store import SqliteStore
 from logbridge.domain.entry import EntryMaker, LogLevel
 from logbridge.domain.errors import QueryNotSupported, QueryRefused, ReaderUnavailable
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown

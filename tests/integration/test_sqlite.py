@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from logbridge.adapters.sqlite import WAITING_ENTRIES_MAX, SqliteStore
-from logbridge.adapters.sqlite_file import SCHEMA_VERSION, open_store_file
-from logbridge.adapters.sqlite_write import store_batches
+from logbridge.adapters.sqlite.file import SCHEMA_VERSION, open_store_file
+from logbridge.adapters.sqlite.store import WAITING_ENTRIES_MAX, SqliteStore
+from logbridge.adapters.sqlite.write import store_batches
 from logbridge.domain.errors import QueryRefused, ReaderUnavailable, StoreError
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
 from logbridge.domain.query import LogFilter, LogQuery
@@ -70,7 +70,7 @@ async def test_reopened_file_has_everything(path: Path) -> None:
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
-from logbridge.adapters.sqlite import SqliteStore
+from logbridge.adapters.sqlite.store import SqliteStore
 from tests.factories import make_entry, soon
 
 async def write():

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logbridge.adapters.sqlite import SqliteStore
-from logbridge.adapters.sqlite_check import check
-from logbridge.adapters.sqlite_file import connect, connect_reader, open_store_file
-from logbridge.adapters.sqlite_query import find_page
-from logbridge.adapters.sqlite_retention import Retention
-from logbridge.adapters.sqlite_space import free_pages, give_back, merge_text, used_bytes
-from logbridge.adapters.sqlite_write import store_batches
+from logbridge.adapters.sqlite.check import check
+from logbridge.adapters.sqlite.file import connect, connect_reader, open_store_file
+from logbridge.adapters.sqlite.query import find_page
+from logbridge.adapters.sqlite.retention import Retention
+from logbridge.adapters.sqlite.space import free_pages, give_back, merge_text, used_bytes
+from logbridge.adapters.sqlite.store import SqliteStore
+from logbridge.adapters.sqlite.write import store_batches
 from logbridge.domain.entry import LogEntry, LogLevel
 from logbridge.domain.outcome import Accepted
 from logbridge.domain.policy import RetentionPolicy
@@ -343,7 +343,7 @@ async def test_a_locked_file_is_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another process holds the lock one line says so, and a later run removes what is too old."""
-    monkeypatch.setattr("logbridge.adapters.sqlite_retention.RETAIN_EVERY_S", 0.01)  # not a minute
+    monkeypatch.setattr("logbridge.adapters.sqlite.retention.RETAIN_EVERY_S", 0.01)  # not a minute
     days = [0]
     store = SqliteStore(
         tmp_path / "logs.db",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from logbridge.adapters import sqlite_file
-from logbridge.adapters.sqlite import SqliteStore
-from logbridge.adapters.sqlite_file import SCHEMA_VERSION, open_store_file, to_row
+from logbridge.adapters.sqlite import file as sqlite_file
+from logbridge.adapters.sqlite.file import SCHEMA_VERSION, open_store_file, to_row
+from logbridge.adapters.sqlite.store import SqliteStore
 from logbridge.domain.outcome import Accepted
 from tests.factories import make_entry, soon
 from tests.sink_contract import read_back

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from logbridge.adapters.sqlite import SqliteStore
-from logbridge.adapters.sqlite_file import open_store_file
-from logbridge.adapters.sqlite_space import gives_back
-from logbridge.adapters.sqlite_upkeep import StoreFile
-from logbridge.adapters.sqlite_write import store_batches
+from logbridge.adapters.sqlite.file import open_store_file
+from logbridge.adapters.sqlite.space import gives_back
+from logbridge.adapters.sqlite.store import SqliteStore
+from logbridge.adapters.sqlite.upkeep import StoreFile
+from logbridge.adapters.sqlite.write import store_batches
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import StoreError
 from logbridge.domain.outcome import Accepted

@@ -24,8 +24,8 @@ from logbridge.adapters.memory import MemorySink
 from logbridge.adapters.spool.inventory import SpoolInventory
 from logbridge.adapters.spool.lock import BridgeLock
 from logbridge.adapters.spool.spool import SpoolLimits, SqliteSpool
-from logbridge.adapters.sqlite import SqliteStore
-from logbridge.adapters.sqlite_upkeep import StoreFile
+from logbridge.adapters.sqlite.store import SqliteStore
+from logbridge.adapters.sqlite.upkeep import StoreFile
 from logbridge.domain.entry import EntryMaker
 from logbridge.domain.errors import InvalidSetting
 from logbridge.domain.policy import (

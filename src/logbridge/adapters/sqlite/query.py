@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable
 
-from logbridge.adapters.sqlite_file import ENTRY_COLUMNS, Row, metadata_json, searchable, to_entry
+from logbridge.adapters.sqlite.file import ENTRY_COLUMNS, Row, metadata_json, searchable, to_entry
 from logbridge.domain.entry import LogEntry, text_bytes
 from logbridge.domain.query import PAGE_BYTES_MAX, Followed, LogFilter, LogPage, LogQuery
 from logbridge.domain.timestamp import epoch_us

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 from msgspec import Struct
 
-from logbridge.adapters.sqlite_file import ENTRY_COLUMNS, Row, missing_parts, to_entry, to_row
+from logbridge.adapters.sqlite.file import ENTRY_COLUMNS, Row, missing_parts, to_entry, to_row
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import LogbridgeError
 

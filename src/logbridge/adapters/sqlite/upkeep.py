@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from logbridge.adapters.sqlite_check import Damaged, StoreCheck, Tick, check, entry_of, stored_rows
-from logbridge.adapters.sqlite_file import Row, connect, is_full, open_existing, open_store_file, transaction
-from logbridge.adapters.sqlite_space import free_pages, give_back, gives_back, merge_text
-from logbridge.adapters.sqlite_write import insert_or_find
+from logbridge.adapters.sqlite.check import Damaged, StoreCheck, Tick, check, entry_of, stored_rows
+from logbridge.adapters.sqlite.file import Row, connect, is_full, open_existing, open_store_file, transaction
+from logbridge.adapters.sqlite.space import free_pages, give_back, gives_back, merge_text
+from logbridge.adapters.sqlite.write import insert_or_find
 from logbridge.adapters.taken_id import answer_again
 from logbridge.domain.errors import StoreError
 from logbridge.domain.outcome import Accepted

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from logbridge.adapters.sqlite_file import ENTRY_COLUMNS, Row, is_full, to_entry, to_row, transaction
+from logbridge.adapters.sqlite.file import ENTRY_COLUMNS, Row, is_full, to_entry, to_row, transaction
 from logbridge.adapters.taken_id import answer_again
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import InvalidEntry

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from logbridge.adapters.followers import Followers
 from logbridge.adapters.group_commit import Batches, GroupCommit
-from logbridge.adapters.sqlite_file import connect_reader, open_store_file
-from logbridge.adapters.sqlite_query import find_after, find_page, last_sequence
-from logbridge.adapters.sqlite_retention import Keeper, Retention
-from logbridge.adapters.sqlite_write import store_batches
+from logbridge.adapters.sqlite.file import connect_reader, open_store_file
+from logbridge.adapters.sqlite.query import find_after, find_page, last_sequence
+from logbridge.adapters.sqlite.retention import Keeper, Retention
+from logbridge.adapters.sqlite.write import store_batches
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import QueryRefused, ReaderUnavailable
 from logbridge.domain.outcome import Outcome

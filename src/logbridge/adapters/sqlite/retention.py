@@ -11,8 +11,8 @@ from contextlib import closing
 from functools import partial
 
 from logbridge.adapters.group_commit import GroupCommit
-from logbridge.adapters.sqlite_file import transaction
-from logbridge.adapters.sqlite_space import give_back, merge_text, used_bytes
+from logbridge.adapters.sqlite.file import transaction
+from logbridge.adapters.sqlite.space import give_back, merge_text, used_bytes
 from logbridge.domain.policy import RetentionPolicy
 
 RETAIN_EVERY_S = 60.0
