@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from typing import Any, Literal
 
 import grpc
 import msgspec
@@ -146,8 +147,7 @@ class _Calls:
     def __init__(self, store: LogStore, maker: EntryMaker) -> None:
         self._store = store
         self._maker = maker
-        self._follows: set[asyncio.Task[object]] = set()
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     def handler(self) -> grpc.GenericRpcHandler:
         unary = {"WriteLog": self._write, "BatchWriteLog": self._write_batch, "QueryLog": self._query}
@@ -216,21 +216,16 @@ class _Calls:
 
     async def _follow(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
         await _name_ourselves(context)
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 (grpc runs every call in a task)
-        self._follows.add(task)
+        stopped = asyncio.ensure_future(self._stopping.wait())
         try:
             async with aclosing(self._followed(raw)) as answers:
-                async for answer in answers:
+                while (answer := await _next_before(stopped, answers)) is not None:
                     yield answer.SerializeToString()
         except LogbridgeError as error:
             await context.abort(status_of_error(error), _short(str(error)))
-        except asyncio.CancelledError:
-            if not self._stopping:
-                raise
-            await context.abort(SHUTTING_DOWN, "the log service is shutting down")
         finally:
-            self._follows.discard(task)
+            stopped.cancel()
+        await context.abort(SHUTTING_DOWN, "the log service is shutting down")
 
     async def _followed(self, raw: bytes) -> AsyncGenerator[pb.FollowLogResponse, None]:
         request = pb.FollowLogRequest()
@@ -242,9 +237,23 @@ class _Calls:
                 yield pb.FollowLogResponse(sequence=item.sequence, log_entry=log_entry)
 
     def end_follows(self) -> None:
-        self._stopping = True
-        for task in self._follows:
-            task.cancel()
+        # Not by cancelling their tasks: these are grpc's own, and may be in the middle of sending.
+        self._stopping.set()
+
+
+async def _next_before(
+    stopped: "asyncio.Future[Literal[True]]", answers: AsyncGenerator[pb.FollowLogResponse, None]
+) -> pb.FollowLogResponse | None:
+    """The next answer, None if the service stops first."""
+    coming = asyncio.ensure_future(anext(answers))
+    either: set[asyncio.Future[Any]] = {coming, stopped}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return coming.result() if coming.done() else None
+    finally:
+        if not coming.done():
+            coming.cancel()
+            await asyncio.wait([coming])
 
 
 def _unary(call: Unary) -> Callable[[bytes, Context], Awaitable[bytes]]:
