@@ -336,12 +336,14 @@ async def test_vacuum_while_the_store_is_written_to(store: SqliteStore, tmp_path
     await store.write([keep], deadline=soon())
     change(tmp_path / "logs.db", "DELETE FROM logs WHERE message <> 'to keep'")
     ticks = Ticks()
-    done, written = await while_it_is_written_to(store, lambda: StoreFile(tmp_path / "logs.db").vacuum(ticks))
-    assert done.after_bytes < done.before_bytes / 2
+    _, written = await while_it_is_written_to(store, lambda: StoreFile(tmp_path / "logs.db").vacuum(ticks))
     assert sorted(entry.id for entry in await read_back(store)) == sorted(e.id for e in (keep, *written))
     assert await read_back(store, text="keep") == [keep]
     assert StoreFile(tmp_path / "logs.db").check(Ticks()).problems == []
-    assert len([what for what, *_ in ticks if what == "free pages"]) > 1
+    # Not the size of the file in the end: nobody knows how much is written meanwhile.
+    steps = [freed for what, freed, _ in ticks if what == "free pages"]
+    assert len(steps) > 1
+    assert max(steps) > 100
 
 
 def test_vacuum_teaches_an_old_file_to_give_back(tmp_path: Path) -> None:
