@@ -136,8 +136,8 @@ async def _quiet(scene: Scene) -> SpoolStatus | None:
     async def fresh_write_flows() -> bool:
         return await fresh_write(scene.url, scene.oracle)
 
-    await until("a fresh write", fresh_write_flows, _QUIET_DEADLINE_S)
     if not scene.leg.has_spool:
+        await until("a fresh write", fresh_write_flows, _QUIET_DEADLINE_S)
         return None
 
     found: list[SpoolStatus] = []
@@ -153,6 +153,9 @@ async def _quiet(scene: Scene) -> SpoolStatus | None:
         await until("the draining of the dead letters", drained, end_s - time.monotonic())
     if found[-1].dead:
         raise ChaosError(f"{found[-1].dead} dead letters are refused by a log service without faults")
+    # Only now: dead letters take room in the spool, and with a small one they may leave none for new logs.
+    await until("a fresh write", fresh_write_flows, end_s - time.monotonic())
+    await until("the draining of the spool", drained, end_s - time.monotonic())
     return found[-1]
 
 
