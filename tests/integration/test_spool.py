@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -439,6 +440,30 @@ async def test_a_crash_between_tally_and_removal_gives_nothing_twice(directory: 
     async with opened(directory) as spool:
         assert [entry.id for entry in await taken(spool)] == ["b"]
     assert SpoolInventory(directory).status().damaged == []
+
+
+async def test_a_database_older_than_its_tally_has_lost_entries(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tally that was begun anew is shorter than the one that a database without its end remembers: what is
+    missing there is lost and named, and the tally is not taken for the damaged one."""
+    monkeypatch.setattr("logbridge.adapters.spool.file.TALLY_BYTES_MIN", 2000)
+    kept, copy = directory.parent / "kept", directory.parent / "copy"
+    async with opened(directory) as spool:
+        await spool.append([make_entry() for _ in range(100)], deadline=soon())
+        await spool.append([make_entry()], deadline=soon())
+        shutil.copytree(directory, kept)
+        await spool.settle(await spool.take(1000, 2**20), [])
+        await spool.append([make_entry(id="lost")], deadline=soon())
+        shutil.copytree(directory, copy)
+    folder = folder_of(copy)
+    for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal"):
+        (folder / name).write_bytes((kept / folder.name / name).read_bytes())
+    async with opened(copy) as spool:
+        # Delivered ones come again: at least once, where the memory of their end is gone with the database's.
+        assert len(await taken(spool)) == 101
+    (report,) = SpoolInventory(copy).status().damaged
+    assert report.lost_ids == ["lost"]
 
 
 async def test_the_tally_stays_in_proportion(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from logbridge.adapters.spool.file import (
     COUNTERS,
     DATABASE_NAME,
     TALLY_BYTES,
+    TALLY_GENERATION,
     Row,
     SpoolFile,
     check_version,
@@ -22,7 +23,7 @@ from logbridge.adapters.spool.file import (
     read_counters,
 )
 from logbridge.adapters.spool.record import DamagedRecord, check_record, find_records
-from logbridge.adapters.spool.tally import TALLY_NAME, Tallied, ids_of, read_tally
+from logbridge.adapters.spool.tally import NEVER_SEEN, TALLY_NAME, Seen, Tallied, ids_of, read_tally
 
 REPORT_NAME = "report.json"
 _ROWS = "SELECT seq, dead, since, reason, record FROM entries"
@@ -63,18 +64,18 @@ def inspect(folder: Path) -> Inspected:
     """
     database = folder / DATABASE_NAME
     if not database.exists() or not database.stat().st_size:
-        tallied = read_tally(folder / TALLY_NAME, 0)
+        tallied = read_tally(folder / TALLY_NAME, NEVER_SEEN)
         return Inspected("the database is gone" if tallied.live else "", tallied)
     connection = connect_to_read(folder)
     try:
         if check_version(connection, folder) == 0:
             raise sqlite3.DatabaseError("the schema is gone")
-        tallied = read_tally(folder / TALLY_NAME, read_counters(connection).get(TALLY_BYTES, 0))
+        tallied = read_tally(folder / TALLY_NAME, _seen(connection))
         found = {row.seq for row in _checked(connection.execute(_ROWS + " ORDER BY seq"))}
     except (sqlite3.Error, DamagedRecord) as error:
         if isinstance(error, sqlite3.Error) and is_passing(error):
             raise
-        return Inspected(str(error), read_tally(folder / TALLY_NAME, 0))
+        return Inspected(str(error), read_tally(folder / TALLY_NAME, NEVER_SEEN))
     finally:
         connection.close()
     if not tallied.sound:
@@ -83,6 +84,11 @@ def inspect(folder: Path) -> Inspected:
     missing = tallied.live - found
     why = f"{len(missing)} entries are missing" if missing else ""
     return Inspected(why, tallied, remains=frozenset(found & tallied.removed))
+
+
+def _seen(connection: sqlite3.Connection) -> Seen:
+    counters = read_counters(connection)
+    return Seen(counters.get(TALLY_GENERATION, 0), counters.get(TALLY_BYTES, 0))
 
 
 def _checked(rows: Iterable[tuple[int, int, str, str, bytes]]) -> Iterator[Row]:

@@ -38,7 +38,9 @@ _SCHEMA = (
 _TAKE = "SELECT seq, record FROM entries WHERE dead = 0 AND seq > ? ORDER BY seq LIMIT ?"
 _COUNT = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
 _SET = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-TALLY_BYTES = "tally_bytes"  # the counter that holds the size of the tally when it was last seen whole
+# The counters that hold which tally was last seen whole, and its size.
+TALLY_GENERATION = "tally_generation"
+TALLY_BYTES = "tally_bytes"
 
 
 class DamagedFile(Exception):
@@ -79,6 +81,7 @@ class SpoolFile:
         self._taken: set[int] = set()
         self._unremoved: set[int] = set()
         self._sent: set[int] = set()
+        self._seen_generation = 0
         self._changes = self._data_version()
         self._tally_bytes_max = max(TALLY_BYTES_MIN, TALLY_GROWTH * self._tally.size_bytes)
         self._next = max(self._highest(), last_sequence) + 1
@@ -103,7 +106,7 @@ class SpoolFile:
         with _damage_told(), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT INTO entries (seq, since, record) VALUES (?, ?, ?)", rows)
-            self._connection.execute(_SET, (TALLY_BYTES, self._tally.size_bytes))
+            self._note_tally()
         self._next += len(rows)
         self._tally.add((first + n, entry.id) for n, entry in enumerate(entries))
         return sum(len(record) + ROW_BYTES for _, _, record in rows)
@@ -189,8 +192,14 @@ class SpoolFile:
             ).fetchone()
             for sequence in gone
         ]
-        self._connection.execute(_SET, (TALLY_BYTES, self._tally.size_bytes))
+        self._note_tally()
         return sum(size[0] + ROW_BYTES for size in sizes if size is not None)
+
+    def _note_tally(self) -> None:
+        if not self._seen_generation:
+            self._seen_generation = self._tally.seen.generation
+            self._connection.execute(_SET, (TALLY_GENERATION, self._seen_generation))
+        self._connection.execute(_SET, (TALLY_BYTES, self._tally.size_bytes))
 
     def count(self, name: str, count: int) -> None:
         """Add to a counter."""
@@ -233,7 +242,8 @@ class SpoolFile:
             self._tally.rewrite((sequence, decode_record(raw, sequence).id) for sequence, raw in kept)
             if self._sent:
                 self._tally.send(sorted(self._sent))
-            self._connection.execute(_SET, (TALLY_BYTES, self._tally.size_bytes))
+            self._seen_generation = 0
+            self._note_tally()
         self._tally_bytes_max = max(TALLY_BYTES_MIN, TALLY_GROWTH * self._tally.size_bytes)
 
     def close(self) -> None:

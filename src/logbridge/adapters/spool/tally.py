@@ -1,20 +1,21 @@
 """The tally: which entries a spool file should hold, in a file beside it.
 
 A damaged database does not say what it lost, and a damaged write-ahead log loses its end without a word. With
-the tally the loss is counted and named. Lines of text: "+ 7 "id" crc" (kept), "- 5 6 crc" (settled),
-"> 7 crc" (handed on), "< 7 crc" (not settled, and what became of it is known or counted).
+the tally the loss is counted and named. Lines of text: "= 9 crc" (which tally this is), "+ 7 "id" crc" (kept),
+"- 5 6 crc" (settled), "> 7 crc" (handed on), "< 7 crc" (it stays, and what became of it is known or counted).
 """
 
 import errno
 import json
 import os
+import secrets
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 TALLY_NAME = "tally"
-_KINDS = (b"+ ", b"- ", b"> ", b"< ")
+_KINDS = (b"= ", b"+ ", b"- ", b"> ", b"< ")
 
 
 class Tallied(NamedTuple):
@@ -31,16 +32,33 @@ class Tallied(NamedTuple):
     sent: set[int]
 
 
+class Seen(NamedTuple):
+    """A tally when it was last seen whole: which one (each has a number of its own), and its bytes."""
+
+    generation: int
+    size_bytes: int
+
+
+NEVER_SEEN = Seen(0, 0)
+
+
 class Tally:
     """An open tally, for appending. Lines are whole or not there: each append is one write."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        if not self.size_bytes:
+            self._append(_line(f"= {secrets.randbits(62)}"))
 
     @property
     def size_bytes(self) -> int:
         return os.fstat(self._file).st_size
+
+    @property
+    def seen(self) -> Seen:
+        """What a reader must find at least, unless this tally was begun anew since."""
+        return Seen(_generation(self._path), self.size_bytes)
 
     def add(self, kept: Iterable[tuple[int, str]]) -> None:
         """Note entries that are on the disk; not fsynced: it counts only when the disk itself is damaged."""
@@ -84,13 +102,17 @@ class Tally:
         os.close(self._file)
 
 
-def read_tally(path: Path, size_known: int) -> Tallied:
-    """What the tally says. size_known: its bytes when it was last seen whole; a smaller one was cut."""
+def read_tally(path: Path, seen: Seen) -> Tallied:
+    """What the tally says; a smaller one than was seen is cut.
+
+    One of another generation is newer than the database, which has lost its end: then the tally is believed.
+    """
     live: set[int] = set()
     removed: set[int] = set()
     sent: set[int] = set()
     last = 0
-    sound = path.exists() and path.stat().st_size >= size_known
+    generation = _generation(path)
+    sound = bool(generation) and (generation != seen.generation or path.stat().st_size >= seen.size_bytes)
     for text in _checked_lines(path):
         if text is None:
             sound = False
@@ -104,7 +126,7 @@ def read_tally(path: Path, size_known: int) -> Tallied:
             removed.update(map(int, words))
         elif kind == ">":
             sent.update(map(int, words))
-        else:
+        elif kind == "<":
             sent.difference_update(map(int, words))
     return Tallied(live - removed, removed, max([last, *removed]), sound, sent - removed)
 
@@ -118,6 +140,12 @@ def ids_of(path: Path, sequences: set[int]) -> dict[int, str]:
             if int(sequence) in sequences:
                 ids[int(sequence)] = json.loads(log_id)
     return ids
+
+
+def _generation(path: Path) -> int:
+    """The number in its first line, 0 without a sound one."""
+    first = next(_checked_lines(path), None)
+    return int(first[2:]) if first and first[0] == "=" else 0
 
 
 def _line(text: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from logbridge.adapters.spool.tally import Tally, ids_of, read_tally
+from logbridge.adapters.spool.tally import NEVER_SEEN, Tally, ids_of, read_tally
 
 _IDS = st.text(max_size=10)
 _STEPS = st.lists(
@@ -33,9 +33,9 @@ def test_the_tally_agrees_with_a_plain_model(tmp_path: Path, steps: list[tuple[s
                 del model[sequence]
         else:
             tally.rewrite(model.items())
-    size_bytes = tally.size_bytes
+    seen = tally.seen
     tally.close()
-    found = read_tally(path, size_bytes)
+    found = read_tally(path, seen)
     assert (found.live, found.sound) == (set(model), True)
     assert found.last <= last
     assert ids_of(path, set(model)) == model
@@ -47,7 +47,7 @@ def test_a_removal_may_stand_before_its_addition(tmp_path: Path) -> None:
     tally.remove([1])
     tally.add([(1, "a"), (2, "b")])
     tally.close()
-    assert read_tally(tmp_path / "tally", 0).live == {2}
+    assert read_tally(tmp_path / "tally", NEVER_SEEN).live == {2}
 
 
 def test_damage_is_seen(tmp_path: Path) -> None:
@@ -55,15 +55,15 @@ def test_damage_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "tally"
     tally = Tally(path)
     tally.add([(1, "a"), (2, "b"), (3, "c")])
-    size_bytes = tally.size_bytes
+    seen = tally.seen
     tally.close()
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b'2 "b"', b'2 "x"'))
-    assert read_tally(path, size_bytes) == ({1, 3}, set(), 3, False, set())
+    assert read_tally(path, seen) == ({1, 3}, set(), 3, False, set())
     path.write_bytes(whole[:-20])
-    assert not read_tally(path, size_bytes).sound
+    assert not read_tally(path, seen).sound
     path.unlink()
-    assert read_tally(path, size_bytes) == (set(), set(), 0, False, set())
+    assert read_tally(path, seen) == (set(), set(), 0, False, set())
 
 
 def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     tally.add([(3, "c")])
-    size_bytes = tally.size_bytes
+    seen = tally.seen
     tally.close()
-    assert read_tally(path, size_bytes) == ({1, 3}, set(), 3, True, set())
+    assert read_tally(path, seen) == ({1, 3}, set(), 3, True, set())
 
 
 def test_what_was_handed_on_without_an_answer_is_told(tmp_path: Path) -> None:
@@ -94,4 +94,15 @@ def test_what_was_handed_on_without_an_answer_is_told(tmp_path: Path) -> None:
     tally.remove([1])
     tally.answered([2])
     tally.close()
-    assert read_tally(tmp_path / "tally", 0).sent == {3}
+    assert read_tally(tmp_path / "tally", NEVER_SEEN).sent == {3}
+
+
+def test_a_tally_begun_anew_is_believed(tmp_path: Path) -> None:
+    """A shorter one is no damage if it is another than the one that was seen; a database may lose its end."""
+    path = tmp_path / "tally"
+    tally = Tally(path)
+    tally.add([(number, "x" * 50) for number in range(1, 100)])
+    seen = tally.seen
+    tally.rewrite([(99, "x")])
+    tally.close()
+    assert read_tally(path, seen) == ({99}, set(), 99, True, set())
