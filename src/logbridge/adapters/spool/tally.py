@@ -1,7 +1,7 @@
 """The tally: which entries a spool file should hold, in a file beside it.
 
 A damaged database does not say what it lost, and a damaged write-ahead log loses its end without a word. With
-the tally the loss is counted and named. Lines of text: "= 9 crc" (which tally this is), "+ 7 "id" crc" (kept),
+the tally the loss is counted and named. Lines of text: "= 9 crc" (which tally it is), "+ 7 "id" crc" (kept),
 "- 5 6 crc" (settled), "> 7 crc" (handed on), "< 7 crc" (it stays, and what became of it is known or counted).
 """
 
