@@ -3,9 +3,12 @@ import pytest
 from logbridge.domain.policy import (
     AdmissionPolicy,
     BatchPolicy,
+    BreakerPolicy,
     DeadlinePolicy,
     RequestLimits,
     RetentionPolicy,
+    RetryPolicy,
+    SpoolPolicy,
 )
 
 
@@ -21,6 +24,19 @@ from logbridge.domain.policy import (
         (AdmissionPolicy, "writes_at_once_max"),
         (AdmissionPolicy, "retry_after_s"),
         (DeadlinePolicy, "request_s"),
+        (AdmissionPolicy, "bytes_max"),
+        (RetryPolicy, "budget_s"),
+        (RetryPolicy, "backoff_first_s"),
+        (RetryPolicy, "backoff_factor"),
+        (RetryPolicy, "backoff_max_s"),
+        (BreakerPolicy, "failures_max"),
+        (BreakerPolicy, "trial_first_s"),
+        (BreakerPolicy, "trial_max_s"),
+        (BreakerPolicy, "fair_attempt_s"),
+        (SpoolPolicy, "batch_entries_max"),
+        (SpoolPolicy, "batch_bytes_max"),
+        (SpoolPolicy, "parked_batches_max"),
+        (SpoolPolicy, "attempt_s"),
         (RetentionPolicy, "age_days_max"),
         (RetentionPolicy, "bytes_max"),
     ],
