@@ -1,0 +1,156 @@
+"""The load: so many connections, each sends its next request when the last one is answered, and checks the answer."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+GOOD = (b"HTTP/1.1 200", b"HTTP/1.1 202")
+
+
+class Run:
+    """One run: what is sent, and what has come back. request: the bytes of a whole HTTP request."""
+
+    def __init__(self, request: bytes, expected: bytes) -> None:
+        self.request = request
+        self.expected = expected
+        self.going = True
+        self.measuring = False
+        self.latencies_s: list[float] = []
+        self.failures = 0
+        self.first_failure = ""
+
+    def count(self, answer: bytes, took_s: float) -> None:
+        """Count one answer, if the warm-up is over."""
+        if not (answer.startswith(GOOD) and self.expected in answer):
+            self.failures += 1
+            self.first_failure = self.first_failure or answer[:500].decode("latin-1")
+        elif self.measuring:
+            self.latencies_s.append(took_s)
+
+
+class Client(asyncio.Protocol):
+    """One keep-alive connection."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._answer = b""
+        self._size = 0
+        self._began_s = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as asyncio calls it
+        self._transport = transport
+
+    def send(self) -> None:
+        """Begin a request."""
+        self._began_s = time.perf_counter()
+        self._transport.write(self._run.request)
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer = self._answer + data if self._answer else data
+        if not self._size:
+            end = answer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            self._size = end + 4 + _content_length(answer[:end])
+        if len(answer) < self._size:
+            return
+        self._run.count(answer, time.perf_counter() - self._began_s)
+        self._answer, self._size = b"", 0
+        if self._run.going:
+            self.send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._run.going:
+            self._run.failures += 1
+            self._run.first_failure = self._run.first_failure or f"a connection was lost: {exc}"
+
+
+def _content_length(head: bytes) -> int:
+    at = head.lower().find(b"\r\ncontent-length:")
+    if at < 0:
+        raise ValueError(f"an answer without a length: {head!r}")
+    return int(head[at + 17 :].split(b"\r\n", 1)[0])
+
+
+def whole_request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
+    """The bytes of a POST."""
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def connect(run: Run, port: int, connections: int) -> list[Client]:
+    """Open the connections, some at a time: a backlog has room for so many."""
+    loop = asyncio.get_running_loop()
+    clients: list[Client] = []
+    while len(clients) < connections:
+        some = min(100, connections - len(clients))
+        made = await asyncio.gather(
+            *(loop.create_connection(lambda: Client(run), "127.0.0.1", port) for _ in range(some))
+        )
+        clients += [client for _, client in made]
+    return clients
+
+
+async def load(run: Run, port: int, connections: int, warmup_s: float, measured_s: float) -> float:
+    """Load the gateway. A line on stdout says when measuring begins and when it has ended; the seconds."""
+    clients = await connect(run, port, connections)
+    for client in clients:
+        client.send()
+    await asyncio.sleep(warmup_s)
+    print("measuring", flush=True)
+    run.measuring = True
+    began_s = time.perf_counter()
+    await asyncio.sleep(measured_s)
+    run.measuring = False
+    took_s = time.perf_counter() - began_s
+    print("measured", flush=True)
+    run.going = False
+    return took_s
+
+
+def quantile_ms(sorted_s: list[float], part: float) -> float:
+    """A quantile of sorted seconds, in milliseconds."""
+    return round(sorted_s[min(len(sorted_s) - 1, int(len(sorted_s) * part))] * 1000, 4) if sorted_s else 0.0
+
+
+def main() -> None:
+    """Print one line of JSON at the end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--path", default="/api/v1/logs/write")
+    parser.add_argument("--body", type=Path, required=True, help="file with the body of each request")
+    parser.add_argument("--header", action="append", default=[], help="NAME=VALUE")
+    parser.add_argument("--expect", default="", help="text that every answer must hold")
+    parser.add_argument("--connections", type=int, default=1)
+    parser.add_argument("--warmup-s", type=float, default=1.0)
+    parser.add_argument("--measured-s", type=float, default=3.0)
+    parser.add_argument("--core", type=int, help="the core to run on")
+    asked = parser.parse_args()
+    if asked.core is not None:
+        os.sched_setaffinity(0, {asked.core})
+    headers = dict(header.split("=", 1) for header in asked.header)
+    run = Run(whole_request(asked.path, asked.body.read_bytes(), headers), asked.expect.encode())
+    took_s = uvloop.run(load(run, asked.port, asked.connections, asked.warmup_s, asked.measured_s))
+    latencies_s = sorted(run.latencies_s)
+    result = {
+        "requests": len(latencies_s),
+        "seconds": took_s,
+        "p50_ms": quantile_ms(latencies_s, 0.5),
+        "p99_ms": quantile_ms(latencies_s, 0.99),
+        "failures": run.failures,
+        "first_failure": run.first_failure,
+    }
+    print(json.dumps(result), flush=True)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
