@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -40,7 +39,7 @@ from logbridge.domain.policy import (
 )
 from logbridge.domain.ports import LogReader, LogSink, LogStore, Spool
 from logbridge.domain.service import LogBridge
-from logbridge.domain.timestamp import rfc3339
+from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
 
 _RANDOM = Random()  # noqa: S311 (jitter, no secrets)
@@ -160,7 +159,7 @@ def build_maker(settings: Settings) -> EntryMaker:
 
 def utc_now() -> str:
     """Now as RFC 3339 with microseconds."""
-    return rfc3339(datetime.now(UTC))
+    return rfc3339_utc(time.time_ns() // 1000)
 
 
 def new_id() -> str:
