@@ -251,7 +251,9 @@ def _not_text(entry: LogEntry) -> InvalidEntry:
             text.encode()
         except UnicodeEncodeError as error:
             path = f"$.{name}".encode("utf-8", "replace").decode()
-            return InvalidEntry(path, f"character {error.start} is half of a surrogate pair, which is not text")
+            return InvalidEntry(
+                path, f"character {error.start} is half of a surrogate pair, which is not text"
+            )
     raise AssertionError("text_bytes found one")
 
 

@@ -163,7 +163,9 @@ class GrpcSink(GrpcReader):
 
     def _garbage_outcome(self, entry: LogEntry) -> Unknown:
         address = self._connection.address
-        return Unknown(entry.id, f"{address}: the answer is not one of a log service: it may have been written")
+        return Unknown(
+            entry.id, f"{address}: the answer is not one of a log service: it may have been written"
+        )
 
     async def check(self) -> SinkHealth:
         """See LogSink.check: asks grpc.health.v1; a peer without it has proved that it lives."""
