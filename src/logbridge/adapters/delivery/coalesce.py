@@ -1,4 +1,4 @@
-"""Coalesce: what comes while the log service is busy goes together, as one batch; a lone write goes at once."""
+"""Coalesce: what comes while the log service is busy goes together, as one batch; a lone one goes at once."""
 
 import asyncio
 from collections import deque

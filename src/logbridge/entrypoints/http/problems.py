@@ -24,7 +24,7 @@ from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Unknown
 
 logger = logging.getLogger(__name__)
 
-# An ASGI message of ours: status, media_type and body, no further headers. parts: the same as ASGI's own ones.
+# An ASGI message of ours: status, media_type, body, no further headers. parts: the same as ASGI's own ones.
 WHOLE = "logbridge.response.whole"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
