@@ -36,6 +36,7 @@ class LogLevel(IntEnum):
         return level
 
 
+_INFO = LogLevel.INFO
 _LEVELS = {**LogLevel.__members__, "WARNING": LogLevel.WARN, "CRITICAL": LogLevel.FATAL}
 
 
@@ -155,16 +156,17 @@ class EntryMaker(Struct, frozen=True):
     def make(self, draft: EntryDraft) -> LogEntry:
         """The entry of a draft. Raises InvalidEntry (EntryTooLarge when it is over the limit)."""
         fields = draft.fields
+        assigned = fields.timestamp is None
         entry = LogEntry(
-            id=fields.log_id or self.new_id(),
-            service_name=fields.service_name or self.service_name,
-            level=_level(fields.level),
-            message=fields.message,
-            timestamp=self.now() if fields.timestamp is None else _checked_time(fields.timestamp),
-            metadata=self._metadata(draft),
-            trace_id=fields.trace_id or "",
-            span_id=fields.span_id or "",
-            timestamp_assigned=fields.timestamp is None,
+            fields.log_id or self.new_id(),
+            fields.service_name or self.service_name,
+            _level(fields.level),
+            fields.message,
+            self.now() if fields.timestamp is None else _checked_time(fields.timestamp),
+            self._metadata(draft),
+            fields.trace_id or "",
+            fields.span_id or "",
+            assigned,
         )
         size_bytes = text_bytes(entry)
         if size_bytes > self.entry_bytes_max:
@@ -180,7 +182,7 @@ class EntryMaker(Struct, frozen=True):
         for name in BUSINESS_FIELDS:
             value = getattr(fields, name)
             if value is not None and name not in texts:
-                texts[name] = value if type(value) is str else self._json_text(value, f"$.{name}")
+                texts[name] = value if type(value) is str else self._json_text(value, "$", name)
         if draft.unknown:
             self._add(texts, draft.unknown, "$")
         return texts
@@ -188,24 +190,26 @@ class EntryMaker(Struct, frozen=True):
     def _add(self, texts: dict[str, str], values: Mapping[str, Any], path: str) -> None:
         for name, value in values.items():
             if value is not None and name not in texts:
-                texts[name] = value if type(value) is str else self._json_text(value, f"{path}.{name}")
+                texts[name] = value if type(value) is str else self._json_text(value, path, name)
 
-    def _json_text(self, value: object, path: str) -> str:
+    def _json_text(self, value: object, path: str, name: str) -> str:
         if isinstance(value, str):
             return str(value)
-        if _depth(value, self.metadata_depth_max + 1) > self.metadata_depth_max:
-            raise InvalidEntry(path, f"nested deeper than {self.metadata_depth_max} levels")
         try:
             if type(value) is int:
                 return str(value)  # a tenth of the price, and nearly every log has some
+            if _depth(value, self.metadata_depth_max + 1) > self.metadata_depth_max:
+                raise InvalidEntry(f"{path}.{name}", f"nested deeper than {self.metadata_depth_max} levels")
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
         except (TypeError, ValueError) as error:
-            raise InvalidEntry(path, f"cannot be written as JSON: {error}") from None
+            raise InvalidEntry(f"{path}.{name}", f"cannot be written as JSON: {error}") from None
 
 
 def _level(text: str | None) -> LogLevel:
-    if text is None:
-        return LogLevel.INFO
+    level = _INFO if text is None else _LEVELS.get(text)
+    if level is not None:
+        return level
+    assert text is not None  # noqa: S101 (for the type checker)
     try:
         return LogLevel.parse(text)
     except ValueError as error:

@@ -50,13 +50,14 @@ class LogBridge:
 
     def grants_durable(self, asked: Asked) -> bool:
         """Whether a write that asks so is acknowledged from the disk here."""
-        return self._durable is not None and (asked.durable or self._always_durable)
+        return (asked.durable or self._always_durable) and self._durable is not None
 
     async def write(self, draft: EntryDraft, asked: Asked = NOTHING_ASKED) -> Outcome:
         """Write one log. What is wrong with it is an outcome too (Refused, with the field and the reason)."""
-        entry = self._entry(draft)
-        if isinstance(entry, Refused):
-            return entry
+        try:
+            entry = self._maker.make(draft)
+        except InvalidEntry as error:
+            return refused(error, draft.fields.log_id or "")
         outcomes = await self._chain(asked).write((entry,), deadline=self._deadline(asked))
         return outcomes[0]
 
@@ -103,7 +104,7 @@ class LogBridge:
         return await self._durable.check()
 
     def _chain(self, asked: Asked) -> LogSink:
-        if self._durable is not None and self.grants_durable(asked):
+        if (asked.durable or self._always_durable) and self._durable is not None:
             return self._durable
         return self._delivered
 

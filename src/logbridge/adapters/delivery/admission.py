@@ -40,9 +40,19 @@ class Admission(Link):
             return [Failed(entry.id, reason, cause, self._policy.retry_after_s) for entry in entries]
         self._in_flight.entries += len(entries)
         self._in_flight.bytes += size_bytes
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (for the type checker: coroutines run in tasks)
+        self._writes.add(task)
         try:
-            return await self._write(entries, deadline)
+            return await self._next.write(entries, deadline=deadline)
+        except asyncio.CancelledError:
+            # Whoever cancels besides cut() wants the task to end.
+            if not self._cut or task.uncancel():
+                raise
+            reason = "the bridge stopped before the log service answered: the log may have been written"
+            return [Unknown(entry.id, reason, Cause.STOPPING) for entry in entries]
         finally:
+            self._writes.discard(task)
             self._in_flight.entries -= len(entries)
             self._in_flight.bytes -= size_bytes
 
@@ -57,21 +67,6 @@ class Admission(Link):
         if self._in_flight.bytes + size_bytes > self._policy.bytes_max:
             return f"too much in flight: LOGBRIDGE_IN_FLIGHT_BYTES_MAX={self._policy.bytes_max} at once"
         return ""
-
-    async def _write(self, entries: Sequence[LogEntry], deadline: Deadline) -> Sequence[Outcome]:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 (for the type checker: coroutines run in tasks)
-        self._writes.add(task)
-        try:
-            return await self._next.write(entries, deadline=deadline)
-        except asyncio.CancelledError:
-            # Whoever cancels besides cut() wants the task to end.
-            if not self._cut or task.uncancel():
-                raise
-            reason = "the bridge stopped before the log service answered: the log may have been written"
-            return [Unknown(entry.id, reason, Cause.STOPPING) for entry in entries]
-        finally:
-            self._writes.discard(task)
 
     def cut(self) -> None:
         """Answer whatever is in flight: its outcome is unknown. To be called once, after aclose began."""

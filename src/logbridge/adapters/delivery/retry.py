@@ -29,13 +29,12 @@ class Retry(Link):
         self._random = random
         self._stopping = asyncio.Event()
         self._writes = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle = asyncio.Event()  # looked at by aclose only
 
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
-        limit = Deadline(min(deadline.at_s, self._monotonic() + self._policy.budget_s))
+        limit_s = self._monotonic() + self._policy.budget_s
+        limit = deadline if deadline.at_s <= limit_s else Deadline(limit_s)
         self._writes += 1
-        self._idle.clear()
         try:
             first = await self._next.write(entries, deadline=limit)
             if not any(map(_may_go_again, first)):
@@ -85,12 +84,17 @@ class Retry(Link):
 
     async def aclose(self) -> None:
         self._stopping.set()
-        await self._idle.wait()
+        while self._writes:
+            self._idle.clear()
+            await self._idle.wait()
         await self._next.aclose()
 
 
+_MAY_FAIL = (Failed, Unknown)
+
+
 def _may_go_again(outcome: Outcome) -> bool:
-    return isinstance(outcome, Failed | Unknown) and outcome.may_go_again
+    return isinstance(outcome, _MAY_FAIL) and outcome.may_go_again
 
 
 def _asked_s(outcome: Outcome) -> float:

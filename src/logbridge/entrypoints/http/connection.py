@@ -33,7 +33,7 @@ class StoppableHttp(HttpToolsProtocol):
     """
 
     # With three more attributes a connection's dictionary would be too large to share its keys with others.
-    __slots__ = ("_lifecycle", "_parting", "_running")
+    __slots__ = ("_answered_s", "_lifecycle", "_parting", "_running")
 
     server_state: Connections
 
@@ -43,6 +43,7 @@ class StoppableHttp(HttpToolsProtocol):
         # uvicorn's own ``cycle`` is the newest one, which may wait behind this one.
         self._running: RequestResponseCycle | None = None
         self._parting = False
+        self._answered_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         super().connection_made(transport)
@@ -51,6 +52,8 @@ class StoppableHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         if not self.connections:
             self.server_state.none_left.set()
 
@@ -81,10 +84,33 @@ class StoppableHttp(HttpToolsProtocol):
         self.loop.call_later(PARTING_S, self.transport.close)
 
     def on_response_complete(self) -> None:
-        if self._parting:
-            self.server_state.total_requests += 1
+        self.server_state.total_requests += 1
+        if self._parting or self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._answered_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._close_if_idle_for(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """uvicorn's timer for idle connections is set and unset with each request; ours looks when it ends."""
+
+    def _close_if_idle_for(self, wait_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for as long as it may; else come again."""
+        self.timeout_keep_alive_task = None
+        if self._running is not None and not self._running.response_complete:
+            return  # its end sets the timer
+        left_s = self._answered_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._close_if_idle_for(left_s)
         else:
-            super().on_response_complete()
+            super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP gets a problem too, and the connection ends."""
@@ -110,7 +136,6 @@ class StoppableHttp(HttpToolsProtocol):
         scope["extensions"] = EXTENSIONS
         before = self.cycle
         self.cycle = Exchange(
-            self._lifecycle,
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -134,6 +159,8 @@ class StoppableHttp(HttpToolsProtocol):
         self._running = cycle
         if self._lifecycle.leaving:
             self._leave_after(cycle)
+            if self._lifecycle.draining:
+                app = cast(Exchange, cycle).refuse
         super()._start_asgi_task(cycle, app)
 
     def _leave_after(self, cycle: RequestResponseCycle) -> None:

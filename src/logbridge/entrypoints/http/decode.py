@@ -71,7 +71,7 @@ def _check_headers(scope: Scope) -> int:
     length = 0
     for name, value in scope["headers"]:
         if name == b"content-type":
-            _check_media_type(value.decode("latin-1"))
+            _check_media_type(value)
         elif name == b"content-encoding":
             _check_encoding(value.decode("latin-1"))
         elif name == b"content-length" and value.isdigit():
@@ -79,8 +79,10 @@ def _check_headers(scope: Scope) -> int:
     return length
 
 
-def _check_media_type(value: str) -> None:
-    media_type = value.partition(";")[0].strip().lower()
+def _check_media_type(value: bytes) -> None:
+    if value == b"application/json":
+        return
+    media_type = value.decode("latin-1").partition(";")[0].strip().lower()
     if media_type and not _JSON_TYPE.fullmatch(media_type):
         raise RequestRejected(
             415,

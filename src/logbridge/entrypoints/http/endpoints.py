@@ -99,32 +99,36 @@ class Endpoints:
     ) -> None:
         self._bridge = bridge
         self._settings = settings
+        self._body_bytes_max = settings.body_bytes_max
         self._lifecycle = lifecycle
         self._now = now
 
     async def write(self, scope: Scope, receive: Receive) -> Answer:
         asked = read_asked(scope)
         # The body has no name here: it would stay in memory for as long as the write is under way.
-        draft = decode_entry(await self._body(scope, receive))
+        draft = decode_entry(await read_json_body(scope, receive, self._body_bytes_max))
         outcome = await self._bridge.write(draft, asked)
         result = write_result(outcome)
         if not isinstance(outcome, Accepted):
             return outcome_problem(outcome, result)
-        return ok(result, 202 if outcome.spooled else 200, _applied(asked, spooled=outcome.spooled))
+        if outcome.spooled:
+            return ok(result, 202, _applied(asked))
+        return ok(result)
 
     async def batch(self, scope: Scope, receive: Receive) -> Answer:
         asked = read_asked(scope)
-        drafts = decode_batch(await self._body(scope, receive), self._bridge.check_batch_size)
+        body = await read_json_body(scope, receive, self._body_bytes_max)
+        drafts = decode_batch(body, self._bridge.check_batch_size)
         outcomes = await self._bridge.write_batch(drafts, asked)
         result = batch_result(outcomes)
         if result.success_count:
             spooled = any(isinstance(outcome, Accepted) and outcome.spooled for outcome in outcomes)
-            return ok(result, 202 if spooled else 200, _applied(asked, spooled=spooled))
+            return ok(result, 202, _applied(asked)) if spooled else ok(result)
         return gravest_problem(outcomes, f"{_nothing(outcomes)}; {result.errors[0]}", result)
 
     async def concurrent_test(self, scope: Scope, receive: Receive) -> Answer:
         require_access(scope, self._settings, "test")
-        body = await self._body(scope, receive)
+        body = await read_json_body(scope, receive, self._body_bytes_max)
         plan = self._plan(body)
         plan.check(self._bridge.limits)
         report = await self._run(plan, receive)
@@ -159,9 +163,6 @@ class Endpoints:
         if not health.reachable:
             raise RequestRejected(503, health.detail)
         return ok(Probe("ready"))
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        return await read_json_body(scope, receive, self._settings.body_bytes_max)
 
     def _plan(self, body: bytes) -> LoadTestPlan:
         try:
@@ -199,8 +200,8 @@ class Endpoints:
         )
 
 
-def _applied(asked: Asked, *, spooled: bool) -> dict[str, str]:
-    return {"Preference-Applied": "respond-async"} if asked.durable and spooled else {}
+def _applied(asked: Asked) -> dict[str, str]:
+    return {"Preference-Applied": "respond-async"} if asked.durable else {}
 
 
 def _nothing(outcomes: Iterable[Outcome]) -> str:

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from logbridge.entrypoints.http.lifecycle import Lifecycle
-from logbridge.entrypoints.http.problems import WHOLE, problem
+from logbridge.entrypoints.http.problems import WHOLE, Answer, problem
 
 logger = logging.getLogger(__name__)
 
@@ -18,22 +18,12 @@ EXTENSIONS: dict[str, dict[str, Any]] = {WHOLE: {}}
 
 
 class Exchange(RequestResponseCycle):
-    """uvicorn's cycle, which also knows the drain, and sends a whole answer with one write.
-
-    In the drain it answers 503 in the application's place. ``Task.cancel`` on it answers 503, too.
-    """
-
-    def __init__(self, lifecycle: Lifecycle, **options: Any) -> None:
-        super().__init__(**options)
-        self._lifecycle = lifecycle
+    """uvicorn's cycle, which sends a whole answer with one write; ``Task.cancel`` on it answers 503."""
 
     async def run_asgi(self, app: ASGIApp) -> None:  # type: ignore[override]  # uvicorn has types of its own
         """Let the application answer. See uvicorn."""
         try:
-            if self._lifecycle.draining:
-                await self._refuse()
-            else:
-                await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]  # the same
+            await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]  # the same
         except asyncio.CancelledError:
             # Only the end of the drain cancels a request.
             if not self.response_started:
@@ -46,11 +36,12 @@ class Exchange(RequestResponseCycle):
         # It holds the connection, which holds this: a ring that only the garbage collector would undo.
         self.on_response = _nothing
 
-    async def _refuse(self) -> None:
+    async def refuse(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """The application of the drain."""
         # A body is read before it is refused, unless the client waits to be asked for it.
         while not self.waiting_for_100_continue and (await self.receive()).get("more_body", False):
             pass
-        await problem(503, "the bridge is stopping").send(self.send)
+        await problem(503, "the bridge is stopping").send(send)
 
     async def _break_off(self) -> None:
         if self.response_started:
@@ -58,14 +49,23 @@ class Exchange(RequestResponseCycle):
         else:
             await self.send_500_response()
 
+    async def receive(self) -> Any:
+        """See uvicorn; a body that is here already takes the short way."""
+        if self.more_body or self.response_complete or self.disconnected or not self.body:
+            return await super().receive()
+        self.flow.resume_reading()
+        body, self.body = bytes(self.body), bytearray()
+        self.message_event.clear()
+        return {"type": "http.request", "body": body, "more_body": False}
+
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # the same
         """Send an ASGI message, or a whole answer (WHOLE)."""
         if message["type"] != WHOLE:
             await super().send(message)  # type: ignore[arg-type]  # the same
         elif self._takes_the_short_way():
-            self._send_whole(message["status"], message["media_type"], message["body"])
+            self._send_whole(message["answer"])
         else:
-            for part in message["parts"]():
+            for part in message["answer"].parts():
                 await super().send(part)
 
     def _takes_the_short_way(self) -> bool:
@@ -73,16 +73,20 @@ class Exchange(RequestResponseCycle):
             self.disconnected or self.flow.write_paused or self.access_log or self.scope["method"] == "HEAD"
         )
 
-    def _send_whole(self, status: int, media_type: bytes, body: bytes) -> None:
-        head = [STATUS_LINE[status]]
-        for name, value in self.default_headers:
-            head += (name, b": ", value, b"\r\n")
-        head.append(b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % (media_type, len(body)))
-        self.transport.write(b"".join((*head, body)))
+    def _send_whole(self, answer: Answer) -> None:
+        head = _head(answer.status, answer.media_type, *self.default_headers)
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(answer.body), answer.body))
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.message_event.set()
         self.on_response()
+
+
+@lru_cache(maxsize=64)
+def _head(status: int, media_type: str, *headers: tuple[bytes, bytes]) -> bytes:
+    # The headers hold the date: for a second all answers of a status begin alike.
+    lines = [b"%b: %b\r\n" % header for header in (*headers, (b"content-type", media_type.encode()))]
+    return STATUS_LINE[status] + b"".join(lines)
 
 
 def _nothing() -> None:

@@ -10,6 +10,7 @@ from logbridge.domain.entry import LogLevel
 from logbridge.domain.errors import InvalidRequest
 from logbridge.domain.policy import Asked
 from logbridge.domain.query import LIMIT_MAX, OFFSET_MAX, LogFilter, LogQuery
+from logbridge.domain.service import NOTHING_ASKED
 
 _FILTERS = {
     "service_name": "service_name",
@@ -45,14 +46,13 @@ def read_asked(scope: Scope) -> Asked:
 
     Raises InvalidRequest for a Request-Timeout that is no time.
     """
-    durable = False
-    timeout_s: float | None = None
+    asked = NOTHING_ASKED
     for name, value in scope["headers"]:
         if name == b"prefer":
-            durable = durable or _RESPOND_ASYNC.search(value) is not None
+            asked = Asked(asked.durable or _RESPOND_ASYNC.search(value) is not None, asked.timeout_s)
         elif name == b"request-timeout":
-            timeout_s = _seconds(value.decode("latin-1").strip())
-    return Asked(durable, timeout_s)
+            asked = Asked(asked.durable, _seconds(value.decode("latin-1").strip()))
+    return asked
 
 
 def _seconds(text: str) -> float:

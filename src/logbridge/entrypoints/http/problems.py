@@ -24,9 +24,10 @@ from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Unknown
 
 logger = logging.getLogger(__name__)
 
-# An ASGI message of ours: status, media_type, body, no further headers. parts: the same as ASGI's own ones.
+# An ASGI message of ours: the "answer", an Answer without further headers.
 WHOLE = "logbridge.response.whole"
 JSON = "application/json"
+_encode = msgspec.json.Encoder().encode
 PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 1
 
@@ -96,8 +97,7 @@ class Answer(Struct, frozen=True):
             for part in self.parts():
                 await send(part)
         else:
-            whole = {"status": self.status, "media_type": self.media_type.encode(), "body": self.body}
-            await send({"type": WHOLE, "parts": self.parts, **whole})
+            await send({"type": WHOLE, "answer": self})
 
     def parts(self) -> tuple[Message, Message]:
         """Its ASGI messages."""
@@ -122,10 +122,10 @@ _RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 def ok(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer of JSON."""
-    fields = dict(headers or {})
+    fields = dict(headers) if headers else {}
     if status == 503:
         fields["Retry-After"] = str(RETRY_AFTER_S)
-    return Answer(status, msgspec.json.encode(body), JSON, fields)
+    return Answer(status, _encode(body), JSON, fields)
 
 
 def problem(
@@ -145,7 +145,7 @@ def problem(
         fields["Connection"] = "close"
     if status in (429, 503):
         fields.setdefault("Retry-After", str(RETRY_AFTER_S))
-    return Answer(status, msgspec.json.encode(members), PROBLEM, fields)
+    return Answer(status, _encode(members), PROBLEM, fields)
 
 
 def error_answer(error: LogbridgeError, beside: Callable[[str], Any]) -> Answer:
