@@ -61,8 +61,8 @@ class Coalesce(Link):
             self._go_soon()
         elif len(self._waiting) >= self._policy.batch_entries_max:
             self._go()
-        elif self._lingering is None:
-            self._lingering = loop.call_later(self._policy.linger_s, self._lingered)
+        else:
+            self._linger()
         return await write.answer
 
     def _go_soon(self) -> None:
@@ -75,15 +75,24 @@ class Coalesce(Link):
         self._going = False
         self._go()
 
+    def _linger(self) -> None:
+        if self._lingering is None and len(self._under_way) < self._policy.batches_max:
+            self._lingering = asyncio.get_running_loop().call_later(self._policy.linger_s, self._lingered)
+
     def _lingered(self) -> None:
         self._lingering = None
         self._go()
 
     def _go(self) -> None:
-        """Begin one batch of what waits, if there is room for it."""
-        if len(self._under_way) >= self._policy.batches_max:
-            return
-        batch = self._take()
+        """Begin a batch of what waits, and further ones while they are full, as far as there is room."""
+        while self._waiting and len(self._under_way) < self._policy.batches_max:
+            self._begin(self._take())
+            if len(self._waiting) < self._policy.batch_entries_max:
+                break
+        if self._waiting:
+            self._linger()
+
+    def _begin(self, batch: list[_Write]) -> None:
         if not batch:
             return
         entries = list(chain.from_iterable(write.entries for write in batch))

@@ -96,7 +96,7 @@ class StoppableHttp(HttpToolsProtocol):
             self._close_if_idle_for(self.timeout_keep_alive)
 
     def _unset_keepalive_if_required(self) -> None:
-        """uvicorn's timer for idle connections is set and unset with each request; ours looks when it ends."""
+        """uvicorn sets and unsets a timer for idle connections with each request; ours looks when it ends."""
 
     def _close_if_idle_for(self, wait_s: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
