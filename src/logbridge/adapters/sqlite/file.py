@@ -217,7 +217,12 @@ def to_row(entry: LogEntry) -> Row:
 
     Raises ValueError or InvalidEntry for text or a time that cannot be stored.
     """
-    text_bytes(entry)
+    try:
+        f"{entry.id}{entry.service_name}{entry.message}{entry.timestamp}{entry.trace_id}{entry.span_id}".encode()
+        metadata = metadata_json(entry.metadata)
+    except UnicodeEncodeError:
+        text_bytes(entry)  # says in which field
+        raise
     return (
         entry.id,
         entry.service_name,
@@ -225,10 +230,10 @@ def to_row(entry: LogEntry) -> Row:
         entry.message,
         entry.timestamp,
         epoch_us(entry.timestamp),
-        metadata_json(entry.metadata),
+        metadata,
         entry.trace_id,
         entry.span_id,
-        entry.timestamp_assigned,
+        int(entry.timestamp_assigned),
         searchable(entry.message) if "\0" in entry.message else None,
     )
 
