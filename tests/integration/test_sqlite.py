@@ -265,7 +265,9 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     await SqliteStore(path).aclose()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(StoreError, match=rf"schema version {SCHEMA_VERSION + 1}.*use a newer logbridge") as raised:
+    with pytest.raises(
+        StoreError, match=rf"schema version {SCHEMA_VERSION + 1}.*use a newer logbridge"
+    ) as raised:
         SqliteStore(path)
     assert "\n" not in str(raised.value)
 
