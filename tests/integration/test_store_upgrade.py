@@ -103,14 +103,15 @@ def test_an_upgrade_that_breaks_off_changes_nothing(tmp_path: Path, monkeypatch:
 
 
 def test_an_upgraded_file_has_the_schema_of_a_new_one(tmp_path: Path) -> None:
-    """Whichever way a file came to its version, it holds the same tables, indexes and triggers."""
+    """Whichever way a file came to its version, it holds the same tables, indexes, triggers and options."""
     old, new = tmp_path / "old.db", tmp_path / "new.db"
     make_version_1(old)
     schemas = []
     for path in (old, new):
         with contextlib.closing(open_store_file(path, 1)) as connection:
             rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
-        schemas.append([(kind, name, " ".join((sql or "").split())) for kind, name, sql in rows])
+            options = connection.execute("SELECT * FROM logs_text_config ORDER BY k").fetchall()
+        schemas.append([*((kind, name, " ".join((sql or "").split())) for kind, name, sql in rows), *options])
     assert schemas[0] == schemas[1]
 
 

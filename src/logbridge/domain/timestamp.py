@@ -7,6 +7,11 @@ from functools import lru_cache
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
 )
+# What nearly every log has, and fromisoformat() reads as RFC 3339 means it, at a tenth of the cost.
+_COMMON = re.compile(
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{3}(?:\d{3})?)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DIGITS_MAX = 40
 
@@ -17,6 +22,17 @@ def epoch_us(text: str) -> int:
     A leap second (``:60``, RFC 3339 section 5.6) counts as the first second of the next minute.
     Raises ValueError with the reason if the text is not an RFC 3339 date-time with an offset.
     """
+    if _COMMON.fullmatch(text):
+        try:
+            since = datetime.fromisoformat(text) - _EPOCH
+        except ValueError:
+            pass  # no such day: told below
+        else:
+            return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return _any_epoch_us(text)
+
+
+def _any_epoch_us(text: str) -> int:
     match = _RFC3339.fullmatch(text) if len(text) <= _DIGITS_MAX else None
     if match is None:
         raise ValueError("expected an RFC 3339 time with an offset, such as 2024-08-30T10:30:45.123Z")

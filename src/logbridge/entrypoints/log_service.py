@@ -12,7 +12,6 @@ from contextlib import aclosing
 from typing import Any, Literal
 
 import grpc
-import msgspec
 from google.protobuf.message import DecodeError, Message
 from grpc.aio import Server, ServicerContext
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -25,12 +24,12 @@ from logbridge.adapters.grpc.mapping import (
     SERVICE,
     VERSION_KEY,
     from_request,
-    level_of,
     to_message,
     to_result,
 )
+from logbridge.adapters.grpc.receive import received
 from logbridge.adapters.grpc.status import SHUTTING_DOWN, details_of, status_of_error, status_of_outcome
-from logbridge.domain.entry import EntryMaker, LogEntry, classify
+from logbridge.domain.entry import EntryMaker, LogEntry
 from logbridge.domain.errors import (
     InvalidEntry,
     InvalidRequest,
@@ -46,6 +45,7 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 REASON_CHARACTERS_MAX = 1000  # a status travels in HTTP/2 headers, which end at 8 KiB
 REASONS_MAX = 3
 CALLS_WAITING_MAX = 100_000
+_STORED = pb.EntryResult.STORED
 HEALTH_SERVICE = "grpc.health.v1.Health"
 
 Context = ServicerContext[bytes, bytes]
@@ -162,7 +162,8 @@ class _Calls:
         _parse(request, raw)
         if not request.HasField("log_entry"):
             raise InvalidRequest("$.log_entry", "expected an entry, got none")
-        outcomes = await self._store.write((self._entry(request.log_entry),), deadline=deadline)
+        entry = received(request.log_entry, self._maker)
+        outcomes = await self._store.write((entry,), deadline=deadline)
         if not isinstance(outcomes[0], Accepted):
             raise NotWrittenError(outcomes[0])
         return pb.WriteLogResponse(success=True, log_id=outcomes[0].log_id)
@@ -186,31 +187,9 @@ class _Calls:
         logs = [to_message(entry) for entry in page.entries]
         return pb.QueryLogResponse(logs=logs, total_count=page.total_count, success=True)
 
-    def _entry(self, message: pb.LogEntry) -> LogEntry:
-        """Raises InvalidEntry."""
-        try:
-            level = level_of(message.level)
-        except ValueError as error:
-            raise InvalidEntry("$.level", str(error)) from None
-        draft = classify(
-            {
-                "message": message.message,
-                "service_name": message.service_name,
-                "level": level.name,
-                "trace_id": message.trace_id,
-                "span_id": message.span_id,
-                "metadata": dict(message.metadata),
-                "timestamp": message.timestamp or None,
-                "log_id": message.id,
-            }
-        )
-        entry = self._maker.make(draft)
-        assigned = entry.timestamp_assigned or message.timestamp_assigned
-        return msgspec.structs.replace(entry, timestamp_assigned=assigned)
-
     def _entry_or_refused(self, message: pb.LogEntry) -> LogEntry | Refused:
         try:
-            return self._entry(message)
+            return received(message, self._maker)
         except InvalidEntry as error:
             return refused(error, message.id)
 
@@ -292,9 +271,14 @@ def _short(reason: str) -> str:
 def _batch_response(outcomes: Sequence[Outcome]) -> pb.BatchWriteLogResponse:
     reasons = [f"Entry {i}: {o.reason}" for i, o in enumerate(outcomes) if not isinstance(o, Accepted)]
     more = f"; and {len(reasons) - REASONS_MAX} more" if len(reasons) > REASONS_MAX else ""
-    return pb.BatchWriteLogResponse(
+    response = pb.BatchWriteLogResponse(
         success=not reasons,
         error_message="; ".join(reasons[:REASONS_MAX]) + more,
         log_ids=[outcome.log_id for outcome in outcomes if isinstance(outcome, Accepted)],
-        results=[to_result(outcome) for outcome in outcomes],
     )
+    for outcome in outcomes:
+        if isinstance(outcome, Accepted):  # made in place, for a third of the cost
+            response.results.add(verdict=_STORED, log_id=outcome.log_id)
+        else:
+            response.results.append(to_result(outcome))
+    return response

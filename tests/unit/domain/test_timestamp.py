@@ -1,10 +1,11 @@
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from logbridge.domain.timestamp import epoch_us, rfc3339
+from logbridge.domain.timestamp import _any_epoch_us, epoch_us, rfc3339
 
 
 @given(st.datetimes(timezones=st.timezones()))
@@ -61,3 +62,29 @@ def test_naive_is_local_and_seconds_in_offsets_vanish() -> None:
     assert epoch_us(rfc3339(naive)) == int(naive.timestamp() * 1_000_000)
     odd = datetime(1890, 1, 1, tzinfo=timezone(timedelta(hours=1, seconds=17)))
     assert epoch_us(rfc3339(odd)) == (odd - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+NEARLY = st.from_regex(
+    r"[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]"
+    r"(\.[0-9]{1,9})?([Zz]|[+-][0-2][0-9]:[0-7][0-9]|)",
+    fullmatch=True,
+)
+
+
+def read(epoch: Callable[[str], int], text: str) -> int | str:
+    try:
+        return epoch(text)
+    except (ValueError, OverflowError) as error:
+        return f"{type(error)}: {error}"
+
+
+@given(NEARLY)
+@example("0001-01-01T00:00:00+23:59")
+@example("9999-12-31T23:59:59.999999-23:59")
+@example("0000-01-01T00:00:00Z")
+@example("2023-02-29T00:00:00.123Z")
+@example("2024-08-30T10:30:45+00:00\n")
+@example("2024-08-30T24:00:00Z")
+def test_common_times_are_read_like_any_other(text: str) -> None:
+    """The quick way gives the same moment, or the same reason, as the one that knows all of RFC 3339."""
+    assert read(epoch_us, text) == read(_any_epoch_us, text)

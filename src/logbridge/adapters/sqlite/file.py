@@ -59,13 +59,21 @@ _VERSION_2 = (
     END
     """,
 )
-_STEPS = (_VERSION_1, _VERSION_2)
+
+# Pieces of the text index are merged when there are more of a size: a log is rewritten less often.
+# "crisismerge" merges all of them at once while everybody waits, so it stays beyond "automerge".
+_VERSION_3 = (
+    "INSERT INTO logs_text (logs_text, rank) VALUES ('automerge', 16)",
+    "INSERT INTO logs_text (logs_text, rank) VALUES ('crisismerge', 32)",
+)
+_STEPS = (_VERSION_1, _VERSION_2, _VERSION_3)
 SCHEMA_VERSION = len(_STEPS)
 _CREATED = re.compile(r"CREATE (?:VIRTUAL )?(TABLE|INDEX|TRIGGER) (\w+)")
 
 ENTRY_COLUMNS = "id, service_name, level, message, timestamp, metadata, trace_id, span_id, timestamp_assigned"
 Row = tuple[Any, ...]
 
+_CACHE_KIB = 32 * 1024  # one transaction changes more pages than the 2 MiB of the default hold
 _FREE_BYTES_NEEDED = 256 * 1024  # a few steps of growth of the write-ahead log and its index
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -168,6 +176,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     while _upgraded(connection, path):
         pass
 
@@ -217,7 +226,12 @@ def to_row(entry: LogEntry) -> Row:
 
     Raises ValueError or InvalidEntry for text or a time that cannot be stored.
     """
-    text_bytes(entry)
+    texts = (entry.id, entry.service_name, entry.message, entry.timestamp, entry.trace_id, entry.span_id)
+    try:
+        "".join((*texts, *entry.metadata, *entry.metadata.values())).encode()
+    except UnicodeEncodeError:
+        text_bytes(entry)  # says in which field
+        raise
     return (
         entry.id,
         entry.service_name,
@@ -228,7 +242,7 @@ def to_row(entry: LogEntry) -> Row:
         metadata_json(entry.metadata),
         entry.trace_id,
         entry.span_id,
-        entry.timestamp_assigned,
+        int(entry.timestamp_assigned),
         searchable(entry.message) if "\0" in entry.message else None,
     )
 

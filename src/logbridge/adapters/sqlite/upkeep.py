@@ -17,7 +17,7 @@ from msgspec import Struct
 from logbridge.adapters.sqlite.check import Damaged, StoreCheck, Tick, check, entry_of, stored_rows
 from logbridge.adapters.sqlite.file import Row, connect, is_full, open_existing, open_store_file, transaction
 from logbridge.adapters.sqlite.space import free_pages, give_back, gives_back, merge_text
-from logbridge.adapters.sqlite.write import insert_or_find
+from logbridge.adapters.sqlite.write import insert_new
 from logbridge.adapters.taken_id import answer_again
 from logbridge.domain.errors import StoreError
 from logbridge.domain.outcome import Accepted
@@ -110,8 +110,7 @@ class StoreFile:
                 pieces = _transactions(stored_rows(source, tick, "logs"))
                 for rows in _paced(pieces) if served else pieces:
                     with transaction(target):
-                        for row in rows:
-                            _restore(target, row, restored)
+                        _restore(target, rows, restored)
             return restored
 
     def vacuum(self, tick: Tick) -> Vacuumed:
@@ -234,21 +233,21 @@ def _transactions(chunks: Iterable[Sequence[Row | Damaged]]) -> Iterator[list[Ro
             yield piece
 
 
-def _restore(target: sqlite3.Connection, row: Row | Damaged, restored: Restored) -> None:
-    if isinstance(row, Damaged):
-        restored.damaged += 1
-        _name(restored.damage, row.reason)
-        return
-    stored = insert_or_find(target, row)
-    if stored is None:
-        restored.added += 1
-        return
-    answer = answer_again(stored, entry_of(row))
-    if isinstance(answer, Accepted):
-        restored.present += 1
-    else:
-        restored.conflicts += 1
-        _name(restored.conflicting, answer.reason)
+def _restore(target: sqlite3.Connection, found: Sequence[Row | Damaged], restored: Restored) -> None:
+    for damaged in found:
+        if isinstance(damaged, Damaged):
+            restored.damaged += 1
+            _name(restored.damage, damaged.reason)
+    rows = [row for row in found if not isinstance(row, Damaged)]
+    present = insert_new(target, rows)
+    restored.added += len(rows) - len(present)
+    for index, stored in present.items():
+        answer = answer_again(stored, entry_of(rows[index]))
+        if isinstance(answer, Accepted):
+            restored.present += 1
+        else:
+            restored.conflicts += 1
+            _name(restored.conflicting, answer.reason)
 
 
 def _name(named: list[str], reason: str) -> None:
