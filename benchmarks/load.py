@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -116,6 +117,20 @@ async def load(run: Run, port: int, connections: int, warmup_s: float, measured_
     return took_s
 
 
+async def hold(run: Run, port: int, connections: int) -> float:
+    """One write on each connection, which nobody answers. A line on stdout says that all are sent; then wait
+    until stdin ends. An answer is counted as if it were measured; the seconds."""
+    began_s = time.perf_counter()
+    clients = await connect(run, port, connections)
+    run.measuring = True
+    for client in clients:
+        client.send()
+    print("holding", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    run.going = False
+    return time.perf_counter() - began_s
+
+
 def quantile_ms(sorted_s: list[float], part: float) -> float:
     """A quantile of sorted seconds, in milliseconds."""
     return round(sorted_s[min(len(sorted_s) - 1, int(len(sorted_s) * part))] * 1000, 4) if sorted_s else 0.0
@@ -132,13 +147,18 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--warmup-s", type=float, default=1.0)
     parser.add_argument("--measured-s", type=float, default=3.0)
+    parser.add_argument("--hold", action="store_true", help="one write on each connection, held open")
     parser.add_argument("--core", type=int, help="the core to run on")
     asked = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     if asked.core is not None:
         os.sched_setaffinity(0, {asked.core})
     headers = dict(header.split("=", 1) for header in asked.header)
     run = Run(whole_request(asked.path, asked.body.read_bytes(), headers), asked.expect.encode())
-    took_s = uvloop.run(load(run, asked.port, asked.connections, asked.warmup_s, asked.measured_s))
+    if asked.hold:
+        took_s = uvloop.run(hold(run, asked.port, asked.connections))
+    else:
+        took_s = uvloop.run(load(run, asked.port, asked.connections, asked.warmup_s, asked.measured_s))
     latencies_s = sorted(run.latencies_s)
     result = {
         "requests": len(latencies_s),
