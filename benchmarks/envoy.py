@@ -46,8 +46,10 @@ def descriptors(folder: Path) -> Path:
     # google/api/annotations.proto is shipped beside google/rpc.
     common = Path(next(iter(google.rpc.__path__))).parents[1]
     subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", f"-I{common}", "--include_imports"]
-        + [f"--descriptor_set_out={made}", "logservice.proto"],
+        [
+            *(sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", f"-I{common}"),
+            *("--include_imports", f"--descriptor_set_out={made}", "logservice.proto"),
+        ],
         check=True,
     )
     return made
@@ -55,7 +57,9 @@ def descriptors(folder: Path) -> Path:
 
 def annotated(proto: str) -> str:
     """A proto file whose two ways to write have an HTTP mapping. Raises ValueError if one is not found."""
-    proto = proto.replace("package logservice;", 'package logservice;\nimport "google/api/annotations.proto";')
+    proto = proto.replace(
+        "package logservice;", 'package logservice;\nimport "google/api/annotations.proto";'
+    )
     for method, (path, body) in _RULES.items():
         plain = f"rpc {method}({method}Request) returns ({method}Response);"
         if plain not in proto:
@@ -120,6 +124,8 @@ def _cluster(sink_port: int) -> dict[str, object]:
         "connect_timeout": "5s",
         "per_connection_buffer_limit_bytes": 33_554_432,
         "circuit_breakers": {"thresholds": [dict.fromkeys(limits, _NO_LIMIT)]},
-        "typed_extension_protocol_options": {_UPSTREAM: {"@type": f"type.googleapis.com/{_UPSTREAM}", **options}},
+        "typed_extension_protocol_options": {
+            _UPSTREAM: {"@type": f"type.googleapis.com/{_UPSTREAM}", **options}
+        },
         "load_assignment": {"cluster_name": "log-service", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }

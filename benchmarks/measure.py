@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from benchmarks import processes
-from benchmarks.contenders import Contender
-from benchmarks.scenarios import SLOW_MS, TEST_COUNT, TEST_WORKERS, Peer, Scenario
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.scenarios import ALONE, SLOW_MS, TEST_COUNT, TEST_WORKERS, Kind, Peer, Scenario
 
 PATHS = {True: "/api/v1/logs/write", False: "/api/v1/logs/batch"}
 STILL_S = 0.5
@@ -48,7 +50,7 @@ class Figures(Struct, frozen=True):
     busy: float = 0.0
     others: float = 0.0
     rpcs: float = 0.0
-    logs: int = 0
+    logs: float = 0.0
 
 
 class Setting(Struct, frozen=True):
@@ -78,7 +80,21 @@ def set_up(contender: Contender, peer: Peer, *, distinct: bool = False) -> Itera
         cores = [processes.GATEWAY_CORE] if contender.cores == 1 else processes.CORES
         command = contender.command(port, sink_port, folder)
         pid = stack.enter_context(processes.running(command, port, environ, folder / "gateway.log", cores))
-        yield Setting(pid, port, folder, sink)
+        setting = Setting(pid, port, folder, sink)
+        _get_ready(setting, contender)
+        yield setting
+
+
+def _get_ready(setting: Setting, contender: Contender) -> None:
+    """Until the gateway has taken a write; of several processes the others are still starting then."""
+    body = contender.body(1, 0)
+    until_s = time.monotonic() + processes.READY_S
+    while not _write_once(setting, body, contender.expect_one):
+        if time.monotonic() > until_s:
+            raise MeasurementFailed(f"{contender.name} takes no write\n{_log_of(setting)}")
+        time.sleep(0.05)
+    if contender.cores > 1:
+        _wait_until_still(setting.pid)
 
 
 @contextmanager
@@ -88,6 +104,13 @@ def _log_service(folder: Path) -> Iterator[int]:
     command += ["--store", f"sqlite:///{folder}/logs.db"]
     with processes.running(command, port, {}, folder / "service.log", processes.CORES):
         yield port
+
+
+class _Moment(NamedTuple):
+    at_s: float
+    cpu_s: float
+    core_s: float
+    counts: processes.Counts
 
 
 class Watch:
@@ -105,21 +128,45 @@ class Watch:
 
     def end(self) -> None:
         """The second one."""
-        now = self._now()
-        self.seconds, self.cpu_s, self.core_s, self.calls, self.entries, self.distinct = (
-            after - before for after, before in zip(now, self._from, strict=True)
-        )
+        before, now = self._from, self._now()
+        self.seconds, self.cpu_s, self.core_s = now[0] - before[0], now[1] - before[1], now[2] - before[2]
+        self.calls = now.counts.calls - before.counts.calls
+        self.entries = now.counts.entries - before.counts.entries
+        self.distinct = now.counts.distinct - before.counts.distinct
 
-    def _now(self) -> tuple[float, float, float, int, int, int]:
+    def _now(self) -> _Moment:
         sink = self._setting.sink
         counts = processes.counted(sink) if sink else processes.Counts(0, 0, 0)
         core_s = processes.core_busy_s(processes.GATEWAY_CORE)
-        return (time.perf_counter(), processes.cpu_s(self._pids), core_s, *counts)
+        return _Moment(time.perf_counter(), processes.cpu_s(self._pids), core_s, counts)
 
     @property
     def others(self) -> float:
         """Part of the gateway's core that went to others."""
         return max(0.0, self.core_s - self.cpu_s) / self.seconds
+
+
+def measure(name: str, scenario: Scenario, times: Times) -> Figures:
+    """What a contender of a scenario does. Raises MeasurementFailed."""
+    if name in ALONE:
+        return measure_alone(ALONE[name], times)
+    if scenario.kind is Kind.TEST:
+        return measure_test(CONTENDERS[name], scenario)
+    if scenario.kind is Kind.MEMORY:
+        return measure_memory(CONTENDERS[name], scenario)
+    return measure_load(CONTENDERS[name], scenario, times)
+
+
+def measure_alone(module: str, times: Times) -> Figures:
+    """A part in a process of its own, on the gateway's core."""
+    command = [sys.executable, "-m", module, "--measured-s", str(times.measured_s)]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, [processes.GATEWAY_CORE]),
+    )
+    return msgspec.json.decode(done.stdout, type=Figures)
 
 
 def measure_load(contender: Contender, scenario: Scenario, times: Times) -> Figures:
@@ -139,7 +186,7 @@ def measure_load(contender: Contender, scenario: Scenario, times: Times) -> Figu
         memory_kib=peak_kib,
         busy=watch.cpu_s / watch.seconds / contender.cores,
         others=watch.others if contender.cores == 1 and setting.sink else 0.0,
-        rpcs=watch.calls / logs,
+        rpcs=watch.calls / watch.entries if watch.entries else 0.0,
         logs=logs,
     )
 
@@ -163,7 +210,9 @@ def _run_load(
         watch.begin()
         load.stdout.readline()
         watch.end()
-        result: dict[str, float] = json.loads(load.stdout.read() or '{"failures": 1, "first_failure": "no result"}')
+        result: dict[str, float] = json.loads(
+            load.stdout.read() or '{"failures": 1, "first_failure": "no result"}'
+        )
     if result["failures"] or not result["requests"]:
         raise MeasurementFailed(f"{contender.name}, {scenario.name}: {result}\n{_log_of(setting)}")
     return result
@@ -173,11 +222,11 @@ def _log_of(setting: Setting) -> str:
     return (setting.folder / "gateway.log").read_text()[-2000:]
 
 
-def _check_counts(watch: Watch, logs: int, scenario: Scenario) -> None:
+def _check_counts(watch: Watch, logs: float, scenario: Scenario) -> None:
     # What was counted before the first moment may be answered after it; never more than is in flight.
     in_flight = scenario.connections * scenario.entries
     if watch.entries + in_flight < logs:
-        raise MeasurementFailed(f"{scenario.name}: {logs} acknowledged, {watch.entries} came in")
+        raise MeasurementFailed(f"{scenario.name}: {logs:.0f} acknowledged, {watch.entries} came in")
 
 
 def measure_test(contender: Contender, scenario: Scenario) -> Figures:
@@ -224,7 +273,6 @@ def measure_memory(contender: Contender, scenario: Scenario) -> Figures:
         assert setting.sink is not None
         body = setting.folder / "body"
         body.write_bytes(contender.body(1, 0))
-        _write_once(setting, body.read_bytes(), contender.expect_one)
         processes.counted(setting.sink, "stall")
         idle_kib = processes.memory_kib(setting.pid, "VmRSS")
         command = [sys.executable, "-m", "benchmarks.load", "--port", str(setting.port), "--body", str(body)]
@@ -242,18 +290,21 @@ def measure_memory(contender: Contender, scenario: Scenario) -> Figures:
     return Figures(memory_kib=(held_kib - idle_kib) / scenario.connections, logs=scenario.connections)
 
 
-def _write_once(setting: Setting, body: bytes, expect: str) -> None:
+def _write_once(setting: Setting, body: bytes, expect: str) -> bool:
+    """Whether a write succeeded."""
     connection = HTTPConnection("127.0.0.1", setting.port, timeout=30)
-    connection.request("POST", PATHS[True], body, headers={"Content-Type": "application/json"})
-    answer = connection.getresponse().read().decode()
-    connection.close()
-    if expect not in answer:
-        raise MeasurementFailed(f"{expect!r} not in {answer[:500]!r}")
+    try:
+        connection.request("POST", PATHS[True], body, headers={"Content-Type": "application/json"})
+        return expect in connection.getresponse().read().decode()
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def _wait_until_still(pid: int) -> None:
     """Until a process has done nothing for a while."""
     used_s = -1.0
-    while (now_s := processes.cpu_s([pid])) > used_s:
+    while (now_s := processes.cpu_s(processes.family(pid))) > used_s:
         used_s = now_s
         time.sleep(STILL_S)

@@ -102,7 +102,7 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError(f"{process.args} does not listen at {port}: {log.read_text()[-2000:]}")
+    raise RuntimeError(f"{process.args!r} does not listen at {port}: {log.read_text()[-2000:]}")
 
 
 def family(pid: int) -> list[int]:

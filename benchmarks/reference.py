@@ -1,7 +1,7 @@
 """The obvious design, to compare with: FastAPI, Pydantic, grpc.aio, and one RPC for each log.
 
-Written as its description says, with what its frameworks advise: one channel, uvloop, httptools, no access log.
-A batch and the concurrent test are their single writes, at most 50 at a time.
+Written as its description says, with what its frameworks advise: one channel, uvloop, httptools, no access
+log. A batch and the concurrent test are their single writes, at most 50 at a time.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ class LogServiceClient:
             log_entry=pb.LogEntry(
                 id=str(uuid.uuid4()),
                 service_name=entry.service_name,
-                level=pb.LogLevel.Value(entry.level),
+                level=pb.LogLevel.Value(entry.level),  # type: ignore[arg-type]  # the stub wants its own type
                 message=entry.message,
                 timestamp=datetime.now(UTC).isoformat(),
                 metadata=metadata_of(entry),
@@ -151,7 +151,7 @@ def generated(number: int) -> LogEntryRequest:
     return LogEntryRequest(
         message=f"concurrent test log {number}",
         service_name="reference-concurrent-test",
-        level=random.choice(["DEBUG", "INFO", "WARN", "ERROR", "FATAL"]),  # type: ignore[arg-type]  # one of them
+        level=random.choice(["DEBUG", "INFO", "WARN", "ERROR", "FATAL"]),
         trace_id=f"reference-trace-{number:06}",
         span_id=f"reference-span-{number:06}",
         adv_id=random.randint(1_000_000, 9_999_999),

@@ -4,7 +4,16 @@ from enum import Enum
 
 from msgspec import Struct
 
-from benchmarks.contenders import DURABLE, ENVOY, LOGBRIDGE, NOOP, PATIENT, REFERENCE, TWO_WORKERS, UNCOALESCED
+from benchmarks.contenders import (
+    DURABLE,
+    ENVOY,
+    LOGBRIDGE,
+    NOOP,
+    PATIENT,
+    REFERENCE,
+    TWO_WORKERS,
+    UNCOALESCED,
+)
 
 # No scenario pretends: the report says these lines instead.
 NOT_YET = (
@@ -13,13 +22,18 @@ NOT_YET = (
 )
 
 
+# Processes that measure a part alone, beside the contenders.
+MICRO = "its parts alone"
+SQLITE_ALONE = "SQLite alone"
+ALONE = {MICRO: "benchmarks.micro", SQLITE_ALONE: "benchmarks.sqlite_alone"}
+
+
 class Kind(Enum):
     """How a scenario is measured."""
 
     LOAD = "load"  # connections that each write on, for some seconds
     TEST = "test"  # one POST to concurrent-test
     MEMORY = "memory"  # connections that each have one write in flight, which nobody answers
-    SQLITE = "sqlite"  # SQLite alone is one more contender
 
 
 class Peer(Enum):
@@ -31,9 +45,9 @@ class Peer(Enum):
 
 
 class Scenario(Struct, frozen=True):
-    """contenders: in the order of a round. entries: of one request. entry_bytes: at least, of one entry's JSON.
+    """contenders: in the order of a round. entries: of one request. entry_bytes: at least, of one as JSON.
 
-    short: rounds of a scenario that no target needs; the others get as many as are asked for.
+    short: few rounds are enough, since no target needs them.
     """
 
     name: str
@@ -82,7 +96,7 @@ SCENARIOS = (
         (NOOP, "no-op-starlette", REFERENCE, LOGBRIDGE, ENVOY),
         connections=200,
     ),
-    Scenario("batches", "batches of 1,000, 4 clients", _ALL, connections=4, entries=1000),
+    Scenario("batches", "batches of 1,000, 4 clients", (*_ALL, MICRO), connections=4, entries=1000),
     Scenario("test", "concurrent test 10,000/50", (REFERENCE, LOGBRIDGE), Kind.TEST),
     *_growth(),
     Scenario("bodies-3k", "entries of 3 KB, 50 clients", _ALL, connections=50, entry_bytes=3_000, short=True),
@@ -97,12 +111,13 @@ SCENARIOS = (
         peer=Peer.SLOW,
         short=True,
     ),
-    Scenario("workers", "single writes, 200 clients, two workers", (NOOP, LOGBRIDGE, TWO_WORKERS), connections=200),
+    Scenario(
+        "workers", "single writes, 200 clients, two workers", (NOOP, LOGBRIDGE, TWO_WORKERS), connections=200
+    ),
     Scenario(
         "store-batches",
         "batches of 1,000, 4 clients, through the log service onto the disk",
-        ("sqlite-alone", LOGBRIDGE, DURABLE),
-        Kind.SQLITE,
+        (SQLITE_ALONE, LOGBRIDGE, DURABLE),
         connections=4,
         entries=1000,
         peer=Peer.STORE,

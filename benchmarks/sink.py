@@ -1,4 +1,4 @@
-"""A log service that only counts and answers: as little as HTTP/2 and gRPC allow, so that the gateway is measured.
+"""A log service that only counts and answers: as little as HTTP/2 and gRPC allow; the gateway is measured.
 
 It speaks to gRPC clients without looking at their headers: a request is a stream that ends, its answer is
 "success" with the ids that were sent. WriteLogResponse and BatchWriteLogResponse look the same on the wire.
