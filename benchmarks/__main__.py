@@ -18,8 +18,8 @@ from rich.progress import (
 
 from benchmarks import charts, machine, quick, report, soak
 from benchmarks.contenders import available
-from benchmarks.measure import Figures, Times, measure
-from benchmarks.rounds import ROUNDS_MIN, Round, run_rounds
+from benchmarks.measure import Figures, MeasurementFailed, Times, measure
+from benchmarks.rounds import EXTRA_TRIES, ROUNDS_MIN, Round, run_rounds
 from benchmarks.scenarios import ALONE, BY_NAME, SCENARIOS, Scenario
 
 CONSOLE = Console(stderr=True)
@@ -47,7 +47,7 @@ def main() -> int:
     print(report.markdown(last) if not sys.stdout.isatty() else "", end="")
     if sys.stdout.isatty():
         Console().print(Markdown(report.markdown(last)))
-    return 0
+    return 1 if last.failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,8 +87,14 @@ def _measure_scenarios(last: report.Report, asked: argparse.Namespace) -> None:
         whole = bar.add_task("scenarios", total=len(scenarios))
         for scenario in scenarios:
             wanted = min(asked.rounds, ROUNDS_MIN) if scenario.short else asked.rounds
-            rounds = _rounds(scenario, wanted, Times(measured_s=asked.measured_s), bar)
-            last.scenarios[scenario.name] = report.measured(rounds, commit, date)
+            last.failed.pop(scenario.name, None)
+            try:
+                rounds = _rounds(scenario, wanted, Times(measured_s=asked.measured_s), bar)
+                last.scenarios[scenario.name] = report.measured(rounds, commit, date)
+            except MeasurementFailed as error:
+                last.scenarios.pop(scenario.name, None)
+                last.failed[scenario.name] = str(error)
+                bar.console.print(f"{scenario.name}: {error}", markup=False)
             bar.advance(whole)
 
 
@@ -103,7 +109,7 @@ def _rounds(scenario: Scenario, wanted: int, times: Times, bar: Progress) -> lis
         bar.advance(task)
         return seen
 
-    rounds = run_rounds(names, measure_one, wanted)
+    rounds = run_rounds(names, measure_one, wanted, min(EXTRA_TRIES, wanted))
     bar.remove_task(task)
     return rounds
 

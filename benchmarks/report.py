@@ -33,12 +33,16 @@ class Measured(Struct, frozen=True):
 
 
 class Report(Struct):
-    """All that was measured last, each scenario with the commit that it was measured at."""
+    """All that was measured last, each scenario with the commit that it was measured at.
+
+    failed: why a scenario has no figures. One failed request is enough.
+    """
 
     machine: Machine
     rule: str = RULE
     not_yet: tuple[str, ...] = NOT_YET
     scenarios: dict[str, Measured] = {}
+    failed: dict[str, str] = {}
     soak: Soak | None = None
     targets: list[Verdict] = []
 
@@ -88,6 +92,9 @@ def markdown(report: Report) -> str:
         scenario_markdown(scenario.name, report.scenarios[scenario.name])
         for scenario in SCENARIOS
         if scenario.name in report.scenarios
+    ]
+    parts += [
+        f"**{BY_NAME[name].title}: no figures.** {why.splitlines()[0]}" for name, why in report.failed.items()
     ]
     if report.soak:
         parts.append(report.soak.markdown())

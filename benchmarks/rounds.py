@@ -15,8 +15,8 @@ EXTRA_TRIES = 4
 ROUNDS_MIN = 3
 RULE = (
     f"A round does not count and is run again (at most {EXTRA_TRIES} more for a scenario) when, during any "
-    f"of its measurements, other processes had more than {OTHERS_MAX:.0%} of the gateway's core, or when the "
-    f"logs/s of its no-op are more than {NOOP_DEVIATION_MAX:.0%} from their median in all rounds. With fewer than "
+    f"of its measurements, other processes had more than {OTHERS_MAX:.0%} of the gateway's core, or when "
+    f"the logs/s of its no-op are more than {NOOP_DEVIATION_MAX:.0%} from their median in all rounds. With fewer than "
     f"{ROUNDS_MIN} undisturbed rounds all of them count, and the scenario is marked as disturbed."
 )
 
@@ -29,7 +29,7 @@ class Round(Struct, frozen=True):
 
 
 def run_rounds(
-    names: Sequence[str], measure: Callable[[str], Figures], wanted: int, extra_tries: int = EXTRA_TRIES
+    names: Sequence[str], measure: Callable[[str], Figures], wanted: int, extra_tries: int
 ) -> list[Round]:
     """Measure until so many rounds count, or too many do not. Each round begins with another contender."""
     rounds: list[Round] = []
