@@ -30,14 +30,13 @@ class LogLevel(IntEnum):
 
         Raises ValueError that lists the names.
         """
-        name = text.upper()
-        level = cls.__members__.get(_LEVEL_ALIASES.get(name, name))
+        level = _LEVELS.get(text.upper())
         if level is None:
             raise ValueError(f"expected one of {', '.join(cls.__members__)}, got {text[:40]!r}")
         return level
 
 
-_LEVEL_ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+_LEVELS = {**LogLevel.__members__, "WARNING": LogLevel.WARN, "CRITICAL": LogLevel.FATAL}
 
 
 class LogEntry(Struct, frozen=True):
@@ -197,6 +196,8 @@ class EntryMaker(Struct, frozen=True):
         if _depth(value, self.metadata_depth_max + 1) > self.metadata_depth_max:
             raise InvalidEntry(path, f"nested deeper than {self.metadata_depth_max} levels")
         try:
+            if type(value) is int:
+                return str(value)  # a tenth of the price, and nearly every log has some
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
         except (TypeError, ValueError) as error:
             raise InvalidEntry(path, f"cannot be written as JSON: {error}") from None
@@ -229,19 +230,31 @@ def _depth(value: object, stop: int) -> int:
 
 def text_bytes(entry: LogEntry) -> int:
     """UTF-8 bytes of all text of an entry. Raises InvalidEntry for text that UTF-8 cannot carry."""
-    total = 0
-    for name in ("id", "service_name", "message", "timestamp", "trace_id", "span_id"):
-        total += _utf8_bytes(getattr(entry, name), name if name != "id" else "log_id")
-    for key, value in entry.metadata.items():
-        total += _utf8_bytes(key, "metadata") + _utf8_bytes(value, f"metadata.{key}")
-    return total
-
-
-def _utf8_bytes(text: str, name: str) -> int:
+    fields = (entry.id, entry.service_name, entry.message, entry.timestamp, entry.trace_id, entry.span_id)
+    # One string of all: to look at each by itself costs five times as much.
+    text = "".join((*fields, *entry.metadata, *entry.metadata.values()))
     if text.isascii():
         return len(text)
     try:
         return len(text.encode())
-    except UnicodeEncodeError as error:
-        reason = f"character {error.start} is half of a surrogate pair, which is not text"
-        raise InvalidEntry(f"$.{name}".encode("utf-8", "replace").decode(), reason) from None
+    except UnicodeEncodeError:
+        raise _not_text(entry) from None
+
+
+def _not_text(entry: LogEntry) -> InvalidEntry:
+    """Which text of an entry UTF-8 cannot carry, and where."""
+    named = [("log_id" if name == "id" else name, getattr(entry, name)) for name in _TEXT_FIELDS]
+    named += [("metadata", key) for key in entry.metadata]
+    named += [(f"metadata.{key}", value) for key, value in entry.metadata.items()]
+    for name, text in named:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            path = f"$.{name}".encode("utf-8", "replace").decode()
+            return InvalidEntry(
+                path, f"character {error.start} is half of a surrogate pair, which is not text"
+            )
+    raise AssertionError("text_bytes found one")
+
+
+_TEXT_FIELDS = ("id", "service_name", "message", "timestamp", "trace_id", "span_id")

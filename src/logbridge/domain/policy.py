@@ -66,6 +66,29 @@ class AdmissionPolicy(Struct, frozen=True):
         _at_least(0, retry_after_s=self.retry_after_s)
 
 
+class CoalescePolicy(Struct, frozen=True):
+    """How single writes become batches.
+
+    batch_entries_max, batch_bytes_max: what goes in one batch; a write of so many entries goes by itself.
+    batches_max: batches under way at once. linger_s: the longest that a write waits behind a batch that is
+    not answered, as long as there are fewer.
+    """
+
+    batch_entries_max: int = 1000
+    batch_bytes_max: int = 1024 * 1024
+    batches_max: int = 16
+    linger_s: float = 0.005
+
+    def __post_init__(self) -> None:
+        _at_least(
+            1,
+            batch_entries_max=self.batch_entries_max,
+            batch_bytes_max=self.batch_bytes_max,
+            batches_max=self.batches_max,
+        )
+        _at_least(0.001, linger_s=self.linger_s)
+
+
 class RetryPolicy(Struct, frozen=True):
     """When to try again: exponential backoff with full jitter, and no longer than the budget.
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
@@ -35,6 +36,18 @@ def _offset(sign: str, hours: int, minutes: int) -> timedelta:
         raise ValueError(f"an offset of {sign}{hours:02}:{minutes:02} does not exist")
     offset = timedelta(hours=hours, minutes=minutes)
     return -offset if sign == "-" else offset
+
+
+def rfc3339_utc(us: int) -> str:
+    """Microseconds since 1970 as RFC 3339 in UTC, for example ``2024-08-30T10:30:45.123456+00:00``."""
+    second, micros = divmod(us, 1_000_000)
+    return f"{_second_utc(second)}.{micros:06}+00:00"
+
+
+@lru_cache(maxsize=8)
+def _second_utc(second: int) -> str:
+    # Thousands of logs arrive in a second: all of them share this part.
+    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def rfc3339(moment: datetime) -> str:

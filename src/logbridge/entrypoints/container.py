@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -15,6 +14,7 @@ from dependency_injector import containers, providers
 
 from logbridge.adapters.delivery.admission import Admission, InFlight
 from logbridge.adapters.delivery.breaker import Breaker
+from logbridge.adapters.delivery.coalesce import Coalesce
 from logbridge.adapters.delivery.retry import Retry
 from logbridge.adapters.delivery.spooler import Spooler
 from logbridge.adapters.delivery.timeout import Timeout
@@ -32,6 +32,7 @@ from logbridge.domain.policy import (
     AdmissionPolicy,
     BatchPolicy,
     BreakerPolicy,
+    CoalescePolicy,
     DeadlinePolicy,
     RequestLimits,
     RetentionPolicy,
@@ -40,7 +41,7 @@ from logbridge.domain.policy import (
 )
 from logbridge.domain.ports import LogReader, LogSink, LogStore, Spool
 from logbridge.domain.service import LogBridge
-from logbridge.domain.timestamp import rfc3339
+from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
 
 _RANDOM = Random()  # noqa: S311 (jitter, no secrets)
@@ -85,9 +86,21 @@ def build_core(sink: LogSink, settings: Settings) -> LogSink:
     return Turns(guarded, build_admission_policy(settings).writes_at_once_max, time.monotonic)
 
 
-def build_delivered(core: LogSink, settings: Settings, in_flight: InFlight) -> Admission:
-    """The chain that answers when the log service has: core → retry → admission. Coalescing goes between."""
-    retry = Retry(core, RetryPolicy(budget_s=settings.retry_budget_s), time.monotonic, _RANDOM.random)
+def build_coalesce(core: LogSink, settings: Settings) -> Coalesce | None:
+    """What makes batches of single writes; None where LOGBRIDGE_COALESCE says no."""
+    return Coalesce(core, CoalescePolicy(), time.monotonic) if settings.coalesce else None
+
+
+def build_delivered(
+    core: LogSink, coalesce: Coalesce | None, settings: Settings, in_flight: InFlight
+) -> Admission:
+    """The chain that answers when the log service has: core → coalesce → retry → admission.
+
+    Retry is outside: each write has its own budget, and comes back into another batch than the one it was in.
+    """
+    retry = Retry(
+        coalesce or core, RetryPolicy(budget_s=settings.retry_budget_s), time.monotonic, _RANDOM.random
+    )
     return Admission(retry, build_admission_policy(settings), in_flight)
 
 
@@ -160,7 +173,7 @@ def build_maker(settings: Settings) -> EntryMaker:
 
 def utc_now() -> str:
     """Now as RFC 3339 with microseconds."""
-    return rfc3339(datetime.now(UTC))
+    return rfc3339_utc(time.time_ns() // 1000)
 
 
 def new_id() -> str:
@@ -210,7 +223,8 @@ class Container(containers.DeclarativeContainer):
     core = providers.Singleton(build_core, sink, settings)
     spool = providers.Singleton(open_spool, settings, spool_token)
     spooler = providers.Singleton(build_spooler, core, spool)
-    delivered = providers.Singleton(build_delivered, core, settings, in_flight)
+    coalesce = providers.Singleton(build_coalesce, core, settings)
+    delivered = providers.Singleton(build_delivered, core, coalesce, settings, in_flight)
     durable = providers.Singleton(build_durable, spooler, settings, in_flight)
     bridge = providers.Singleton(build_bridge, delivered, durable, reader, maker, settings)
     store = providers.Singleton(open_store, settings)
@@ -244,7 +258,7 @@ async def close(container: Container, within_s: float | None = None) -> None:
     closing = asyncio.gather(*(chain.aclose() for chain in chains))
     done, _ = await asyncio.wait([closing], timeout=within_s)
     if not done:
-        for part in (*chains, container.spooler()):
+        for part in (*chains, container.coalesce(), container.spooler()):
             if part is not None:
                 part.cut()
     await closing

@@ -143,6 +143,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     retry_budget_s: Annotated[
         Seconds, Meta(description="seconds in which a delivered write may be attempted again")
     ] = 10.0
+    coalesce: Annotated[
+        bool, Meta(description="single writes that come together go to the log service together, as a batch")
+    ] = True
     in_flight_bytes_max: Annotated[
         int,
         Meta(ge=65_536, le=2**40, description="the most bytes of entries in flight; for each worker"),
@@ -268,7 +271,7 @@ def _convert(field: str, given: _Given) -> Any:
         raw = [part.strip() for part in raw.split(",") if part.strip()]
     elif field == "log_level":
         raw = {"WARN": "WARNING", "FATAL": "CRITICAL"}.get(raw.upper(), raw.upper())
-    elif field == "debug":
+    elif field in ("debug", "coalesce"):
         raw = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(raw.lower(), raw)
     try:
         value = msgspec.convert(raw, _HINTS[field], strict=False)

@@ -50,6 +50,7 @@ class Connection:
         # holds for one of them.
         self.generation = 0
         self._channel: Channel | None = None
+        self._methods: dict[str, UnaryUnaryMultiCallable[bytes, bytes]] = {}
         self._watching: asyncio.Task[None] | None = None
         self._room = asyncio.Semaphore(CALLS_IN_FLIGHT_MAX)
         self._in_use = 0
@@ -70,23 +71,28 @@ class Connection:
 
     async def call(self, method: str, request: bytes, deadline: Deadline) -> Answer | RpcFailure:
         """Call a method of the log service, when there is room; what a peer does is never an exception."""
-        try:
-            async with asyncio.timeout(deadline.remaining_s(self.monotonic())):
-                await self._room.acquire()
-        except TimeoutError:
+        if not await self._has_room(deadline):
             return self._expired()
         try:
             return await self.call_at_once(f"/{SERVICE}/{method}", request, deadline)
         finally:
             self._room.release()
 
+    async def _has_room(self, deadline: Deadline) -> bool:
+        if not self._room.locked():
+            return await self._room.acquire()  # at once, without the price of a timeout
+        try:
+            async with asyncio.timeout(deadline.remaining_s(self.monotonic())):
+                return await self._room.acquire()
+        except TimeoutError:
+            return False
+
     async def call_at_once(self, path: str, request: bytes, deadline: Deadline) -> Answer | RpcFailure:
         """Call a unary method beside whatever waits for room."""
         remaining_s = deadline.remaining_s(self.monotonic())
         if not remaining_s:
             return self._expired()
-        rpc: UnaryUnaryMultiCallable[bytes, bytes] = self._opened().unary_unary(path)
-        call = rpc(request, timeout=remaining_s, wait_for_ready=False)
+        call = self._unary(path)(request, timeout=remaining_s, wait_for_ready=False)
         try:
             body = await call
             ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())
@@ -104,6 +110,11 @@ class Connection:
         """Begin a call that answers with a stream; it has no deadline."""
         rpc: UnaryStreamMultiCallable[bytes, bytes] = self._opened().unary_stream(f"/{SERVICE}/{method}")
         return rpc(request, wait_for_ready=False)
+
+    def _unary(self, path: str) -> UnaryUnaryMultiCallable[bytes, bytes]:
+        if path not in self._methods:
+            self._methods[path] = self._opened().unary_unary(path)
+        return self._methods[path]
 
     def _opened(self) -> Channel:
         if self._channel is None:

@@ -24,17 +24,33 @@ def level_of(number: int) -> LogLevel:
 
 def to_message(entry: LogEntry) -> pb.LogEntry:
     """The message of an entry."""
-    return pb.LogEntry(
-        id=entry.id,
-        service_name=entry.service_name,
-        level=pb.LogLevel.Name(entry.level),
-        message=entry.message,
-        timestamp=entry.timestamp,
-        metadata=entry.metadata,
-        trace_id=entry.trace_id,
-        span_id=entry.span_id,
-        timestamp_assigned=entry.timestamp_assigned,
-    )
+    message = pb.LogEntry()
+    _fill(message, entry)
+    return message
+
+
+def to_write_request(entries: Sequence[LogEntry]) -> bytes:
+    """The bytes of a BatchWriteLogRequest; of one entry they are a WriteLogRequest, too."""
+    request = pb.BatchWriteLogRequest()
+    add = request.log_entries.add
+    for entry in entries:
+        _fill(add(), entry)
+    return request.SerializeToString()
+
+
+def _fill(message: pb.LogEntry, entry: LogEntry) -> None:
+    # Field by field and pair by pair: half the price of keywords, or of update().
+    message.id = entry.id
+    message.service_name = entry.service_name
+    message.level = entry.level  # type: ignore[assignment]  # the stub wants the name of a number
+    message.message = entry.message
+    message.timestamp = entry.timestamp
+    message.trace_id = entry.trace_id
+    message.span_id = entry.span_id
+    message.timestamp_assigned = entry.timestamp_assigned
+    metadata = message.metadata
+    for name, value in entry.metadata.items():
+        metadata[name] = value
 
 
 def from_message(message: pb.LogEntry) -> LogEntry:
@@ -128,6 +144,8 @@ def batch_outcomes(
     sent: Sequence[str], answer: pb.BatchWriteLogResponse, address: str
 ) -> list[Outcome] | None:
     """What became of the entries sent under these ids, None if the answer does not say which got in."""
+    if answer.success and len(answer.log_ids) == len(sent):
+        return _all_accepted(sent, answer.log_ids)
     if answer.results:
         if len(answer.results) != len(sent):
             return None

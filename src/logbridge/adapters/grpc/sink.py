@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.connection import Connection
-from logbridge.adapters.grpc.mapping import batch_outcomes, to_message
+from logbridge.adapters.grpc.mapping import batch_outcomes, to_write_request
 from logbridge.adapters.grpc.reader import GrpcReader
 from logbridge.adapters.grpc.status import Fate, RpcFailure, outcome_of
 from logbridge.domain.entry import LogEntry
@@ -21,8 +21,6 @@ from logbridge.domain.ports import Deadline, SinkHealth
 CHECK_TIMEOUT_S = 2.0
 # How long a peer whose batch answer was ambiguous gets single writes.
 SINGLES_AFTER_AMBIGUITY_S = 30.0
-# A batch is its entries, each with a tag and a length; protobuf writes lengths below 2 GiB in 5 bytes.
-_ENTRY_FRAME_BYTES = 6
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _SPLIT = frozenset((Fate.TOO_LARGE, Fate.REFUSED, Fate.CONFLICT))
 
@@ -52,7 +50,8 @@ class GrpcSink(GrpcReader):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(Connection(address, monotonic))
-        self._batch = batch
+        # A little less: the peer counts what HTTP/2 and gRPC add, too.
+        self._request_bytes_max = batch.message_bytes_max - batch.message_bytes_max // 64
         self._singles = asyncio.Semaphore(batch.singles_in_flight_max)
         self._peer = _Peer(self._connection.generation)
         self._singles_until_s = monotonic()
@@ -62,10 +61,7 @@ class GrpcSink(GrpcReader):
         if self._connection.closing:
             return [Failed(entry.id, f"{self._connection.address}: this sink is closed") for entry in entries]
         with self._connection.in_use():
-            outcomes: list[Outcome] = []
-            for chunk in self._chunks([to_message(entry) for entry in entries]):
-                outcomes += await self._write_chunk(chunk, deadline)
-            return outcomes
+            return await self._write_chunk(entries, deadline) if entries else []
 
     def _known_peer(self) -> _Peer:
         """What is known of the peer of this connection; of a new one nothing yet."""
@@ -89,24 +85,12 @@ class GrpcSink(GrpcReader):
         # Whoever answered may be gone by now, and another one in its place.
         return answer.ours if peer is self._known_peer() else None
 
-    def _chunks(self, messages: Sequence[pb.LogEntry]) -> Iterator[list[pb.LogEntry]]:
-        bytes_max = self._batch.message_bytes_max - self._batch.message_bytes_max // 64
-        chunk: list[pb.LogEntry] = []
-        chunk_bytes = 0
-        for message in messages:
-            size_bytes = message.ByteSize() + _ENTRY_FRAME_BYTES
-            if chunk and chunk_bytes + size_bytes > bytes_max:
-                yield chunk
-                chunk, chunk_bytes = [], 0
-            chunk.append(message)
-            chunk_bytes += size_bytes
-        if chunk:
-            yield chunk
-
-    async def _write_chunk(self, chunk: list[pb.LogEntry], deadline: Deadline) -> list[Outcome]:
+    async def _write_chunk(self, chunk: Sequence[LogEntry], deadline: Deadline) -> list[Outcome]:
         if len(chunk) == 1 or self._wants_singles():
             return await self._write_singles(chunk, deadline)
-        request = pb.BatchWriteLogRequest(log_entries=chunk).SerializeToString()
+        request = to_write_request(chunk)
+        if len(request) > self._request_bytes_max:
+            return await self._write_halves(chunk, deadline)
         peer = self._known_peer()
         answer = await self._connection.call("BatchWriteLog", request, deadline)
         if not isinstance(answer, RpcFailure):
@@ -115,28 +99,32 @@ class GrpcSink(GrpcReader):
             peer.has_no_batches = True
             return await self._write_singles(chunk, deadline)
         if answer.fate in _SPLIT:
-            middle = len(chunk) // 2
-            first = await self._write_chunk(chunk[:middle], deadline)
-            return first + await self._write_chunk(chunk[middle:], deadline)
-        return [outcome_of(answer, message.id) for message in chunk]
+            return await self._write_halves(chunk, deadline)
+        return [outcome_of(answer, entry.id) for entry in chunk]
+
+    async def _write_halves(self, chunk: Sequence[LogEntry], deadline: Deadline) -> list[Outcome]:
+        middle = len(chunk) // 2
+        first = await self._write_chunk(chunk[:middle], deadline)
+        return first + await self._write_chunk(chunk[middle:], deadline)
 
     def _wants_singles(self) -> bool:
         return self._known_peer().has_no_batches or self._connection.monotonic() < self._singles_until_s
 
-    def _batch_outcomes(self, chunk: list[pb.LogEntry], body: bytes, peer: _Peer) -> list[Outcome]:
+    def _batch_outcomes(self, chunk: Sequence[LogEntry], body: bytes, peer: _Peer) -> list[Outcome]:
         try:
             answer = pb.BatchWriteLogResponse.FromString(body)
         except DecodeError:
-            return [self._garbage_outcome(message) for message in chunk]
-        outcomes = batch_outcomes([message.id for message in chunk], answer, self._connection.address)
+            return [self._garbage_outcome(entry) for entry in chunk]
+        sent = [entry.id for entry in chunk]
+        outcomes = batch_outcomes(sent, answer, self._connection.address)
         if outcomes is None:
             return self._ambiguous(chunk, answer)
         # Not the outcomes: an entry for which no id is answered is accepted under its own.
-        if not set(answer.log_ids).isdisjoint(message.id for message in chunk):
+        if not peer.honours_ids and not set(answer.log_ids).isdisjoint(sent):
             peer.honours_ids = True
         return outcomes
 
-    def _ambiguous(self, chunk: list[pb.LogEntry], answer: pb.BatchWriteLogResponse) -> list[Outcome]:
+    def _ambiguous(self, chunk: Sequence[LogEntry], answer: pb.BatchWriteLogResponse) -> list[Outcome]:
         self._singles_until_s = self._connection.monotonic() + SINGLES_AFTER_AMBIGUITY_S
         taken = max(len(answer.log_ids), len(answer.results))
         said = f" ({answer.error_message})" if answer.error_message else ""
@@ -144,39 +132,39 @@ class GrpcSink(GrpcReader):
             f"{self._connection.address}: the log service answered for {taken} of {len(chunk)} entries "
             f"without saying which it took{said}: this one may have been written"
         )
-        return [Unknown(message.id, reason, Cause.UNCLEAR, may_go_again=True) for message in chunk]
+        return [Unknown(entry.id, reason, Cause.UNCLEAR, may_go_again=True) for entry in chunk]
 
-    async def _write_singles(self, messages: Sequence[pb.LogEntry], deadline: Deadline) -> list[Outcome]:
-        if len(messages) == 1:
-            return [await self._write_single(messages[0], deadline)]
-        return await asyncio.gather(*(self._write_in_turn(message, deadline) for message in messages))
+    async def _write_singles(self, entries: Sequence[LogEntry], deadline: Deadline) -> list[Outcome]:
+        if len(entries) == 1:
+            return [await self._write_single(entries[0], deadline)]
+        return await asyncio.gather(*(self._write_in_turn(entry, deadline) for entry in entries))
 
-    async def _write_in_turn(self, message: pb.LogEntry, deadline: Deadline) -> Outcome:
+    async def _write_in_turn(self, entry: LogEntry, deadline: Deadline) -> Outcome:
         # No timeout around the wait: each write ahead ends with its own deadline.
         async with self._singles:
-            return await self._write_single(message, deadline)
+            return await self._write_single(entry, deadline)
 
-    async def _write_single(self, message: pb.LogEntry, deadline: Deadline) -> Outcome:
-        request = pb.WriteLogRequest(log_entry=message).SerializeToString()
+    async def _write_single(self, entry: LogEntry, deadline: Deadline) -> Outcome:
+        request = to_write_request((entry,))
         peer = self._known_peer()
         answer = await self._connection.call("WriteLog", request, deadline)
         if isinstance(answer, RpcFailure):
-            return outcome_of(answer, message.id)
+            return outcome_of(answer, entry.id)
         try:
             response = pb.WriteLogResponse.FromString(answer.body)
         except DecodeError:
-            return self._garbage_outcome(message)
+            return self._garbage_outcome(entry)
         if response.success:
-            if response.log_id == message.id:
+            if response.log_id == entry.id:
                 peer.honours_ids = True
-            return Accepted(response.log_id or message.id)
+            return Accepted(response.log_id or entry.id)
         said = response.error_message or "no reason given"
-        return Refused(message.id, f"{self._connection.address}: the log service did not take it: {said}")
+        return Refused(entry.id, f"{self._connection.address}: the log service did not take it: {said}")
 
-    def _garbage_outcome(self, message: pb.LogEntry) -> Unknown:
+    def _garbage_outcome(self, entry: LogEntry) -> Unknown:
         address = self._connection.address
         return Unknown(
-            message.id, f"{address}: the answer is not one of a log service: it may have been written"
+            entry.id, f"{address}: the answer is not one of a log service: it may have been written"
         )
 
     async def check(self) -> SinkHealth:

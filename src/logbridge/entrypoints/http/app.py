@@ -1,8 +1,7 @@
 """The ASGI application: routes, the answers to whatever has no route, and the life of the container."""
 
 import functools
-import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -10,19 +9,30 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope
+from starlette.types import Receive, Scope, Send
 
 from logbridge import __version__
 from logbridge.entrypoints.container import Container, close, start, utc_now
 from logbridge.entrypoints.http.docs_pages import docs_routes
-from logbridge.entrypoints.http.endpoints import Endpoints, Plain
+from logbridge.entrypoints.http.endpoints import Endpoints, Plain, failed_batch, failed_write
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.openapi import openapi_document
-from logbridge.entrypoints.http.problems import Answer, ok, problem
+from logbridge.entrypoints.http.problems import Answer, fault, ok, problem
 from logbridge.entrypoints.http.routes import api_routes, operations, root_of
 from logbridge.entrypoints.http.tail import Tail
 
-logger = logging.getLogger(__name__)
+
+class Bridge(Starlette):
+    """Starlette, with a short way to the endpoints that write: past middleware, which they do not need."""
+
+    shortcuts: dict[str, Plain]
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+        if scope["type"] == "http" and scope["method"] == "POST" and not scope.get("root_path"):
+            endpoint = self.shortcuts.get(scope["path"])
+            if endpoint is not None:
+                return endpoint(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
 
 def create_app(container: Container) -> Starlette:
@@ -48,7 +58,7 @@ def create_app(container: Container) -> Starlette:
         finally:
             await lifecycle.drain(settings.drain_s)
 
-    app = Starlette(
+    app = Bridge(
         routes=[
             *api_routes(table, endpoints, Tail(bridge, settings, lifecycle)),
             _fixed("/", root),
@@ -60,6 +70,10 @@ def create_app(container: Container) -> Starlette:
     )
     # A redirect to the address without the slash would lose the body of many clients' POST.
     app.router.redirect_slashes = False
+    app.shortcuts = {
+        f"{settings.api_prefix}/write": Plain(endpoints.write, failed_write),
+        f"{settings.api_prefix}/batch": Plain(endpoints.batch, failed_batch),
+    }
     app.state.lifecycle = lifecycle
     return app
 
@@ -84,8 +98,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _response(problem(500, "a fault of the bridge; its own log says more"))
+    return _response(fault(request.scope, error))
 
 
 def _response(answer: Answer) -> Response:

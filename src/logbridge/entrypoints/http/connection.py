@@ -1,13 +1,14 @@
 """One HTTP connection: uvicorn's, which also knows how to leave when the bridge stops."""
 
 import asyncio
-import functools
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.problems import problem
 
@@ -95,11 +96,45 @@ class StoppableHttp(HttpToolsProtocol):
         self.transport.write(head.encode() + answer.body)
         self.transport.close()
 
+    def on_headers_complete(self) -> None:
+        """uvicorn's own, less what the bridge never uses: WebSockets, a root path, a limit of connections."""
+        version = self.parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope: dict[str, Any] = cast(dict[str, Any], self.scope)
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        scope["extensions"] = EXTENSIONS
+        before = self.cycle
+        self.cycle = Exchange(
+            self._lifecycle,
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            # A pipelined request waits for the answer before it.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         if self._lifecycle.leaving:
             self._leave_after(cycle)
-        super()._start_asgi_task(cycle, functools.partial(self._answer, cycle, app))
+        super()._start_asgi_task(cycle, app)
 
     def _leave_after(self, cycle: RequestResponseCycle) -> None:
         cycle.keep_alive = False
@@ -108,27 +143,6 @@ class StoppableHttp(HttpToolsProtocol):
     def _part_if_idle(self) -> None:
         if self._running is None or self._running.response_complete:
             self.part()
-
-    async def _answer(
-        self, cycle: RequestResponseCycle, app: ASGIApp, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        try:
-            if self._lifecycle.draining:
-                await _refuse(cycle, receive, send)
-            else:
-                await app(scope, receive, send)
-        except asyncio.CancelledError:
-            # Only the end of the drain cancels a request.
-            if not cycle.response_started:
-                reason = "the bridge stopped before this was answered: it may have been done"
-                await problem(503, reason).send(send)
-
-
-async def _refuse(cycle: RequestResponseCycle, receive: Receive, send: Send) -> None:
-    # A body is read before it is refused, unless the client waits to be asked for it.
-    while not cycle.waiting_for_100_continue and (await receive()).get("more_body", False):
-        pass
-    await problem(503, "the bridge is stopping").send(send)
 
 
 class _Parting(asyncio.Transport):

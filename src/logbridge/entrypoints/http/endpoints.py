@@ -29,6 +29,7 @@ from logbridge.entrypoints.http.problems import (
     Answer,
     RequestRejected,
     error_answer,
+    fault,
     gravest_problem,
     ok,
     outcome_problem,
@@ -70,7 +71,9 @@ class Plain:
             return
         except LogbridgeError as error:
             answer = error_answer(error, self._beside)
-        await answer.send(send)
+        except Exception as error:
+            answer = fault(scope, error)
+        await answer.send(send, scope.get("extensions", ()))
 
 
 def failed_write(detail: str) -> WriteResult:

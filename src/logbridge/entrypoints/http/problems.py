@@ -1,13 +1,14 @@
 """The only place that knows the HTTP status of an outcome or error, and how a problem reads (RFC 9457)."""
 
+import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from msgspec import Struct
-from starlette.types import Send
+from starlette.types import Message, Scope, Send
 
 from logbridge.domain.errors import (
     EntryTooLarge,
@@ -21,6 +22,10 @@ from logbridge.domain.errors import (
 )
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Unknown
 
+logger = logging.getLogger(__name__)
+
+# An ASGI message of ours: status, media_type, body, no further headers. parts: the same as ASGI's own ones.
+WHOLE = "logbridge.response.whole"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -85,15 +90,26 @@ class Answer(Struct, frozen=True):
     media_type: str = JSON
     headers: dict[str, str] = {}
 
-    async def send(self, send: Send) -> None:
-        """Send it as two ASGI messages."""
+    async def send(self, send: Send, extensions: Container[str] = ()) -> None:
+        """Send it as two ASGI messages; as one where the extensions of the scope have WHOLE."""
+        if self.headers or WHOLE not in extensions:
+            for part in self.parts():
+                await send(part)
+        else:
+            whole = {"status": self.status, "media_type": self.media_type.encode(), "body": self.body}
+            await send({"type": WHOLE, "parts": self.parts, **whole})
+
+    def parts(self) -> tuple[Message, Message]:
+        """Its ASGI messages."""
         headers = [
             (b"content-type", self.media_type.encode()),
             (b"content-length", str(len(self.body)).encode()),
         ]
         headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
+        return (
+            {"type": "http.response.start", "status": self.status, "headers": headers},
+            {"type": "http.response.body", "body": self.body},
+        )
 
 
 def title_of(status: int) -> str:
@@ -143,6 +159,12 @@ def error_answer(error: LogbridgeError, beside: Callable[[str], Any]) -> Answer:
         if isinstance(error, kind):
             return problem(status, str(error), beside(str(error)))
     raise error
+
+
+def fault(scope: Scope, error: Exception) -> Answer:
+    """The answer to a request that met a fault of ours; the log has what the caller is not told."""
+    logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+    return problem(500, "a fault of the bridge; its own log says more")
 
 
 def outcome_problem(outcome: Outcome, beside: object) -> Answer:

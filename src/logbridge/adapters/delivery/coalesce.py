@@ -1,0 +1,191 @@
+"""Coalesce: what comes while the log service is busy goes together, as one batch; a lone one goes at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+from logbridge.adapters.delivery.link import Link
+from logbridge.domain.entry import LogEntry, text_bytes
+from logbridge.domain.outcome import Cause, Failed, Outcome, Unknown
+from logbridge.domain.policy import CoalescePolicy
+from logbridge.domain.ports import Deadline, LogSink
+
+# Deadlines are looked at no more often; who has a later one than its batch is answered by the batch.
+SWEEP_S = 0.02
+_NEVER_S = float("inf")
+
+
+class _Write:
+    """A write that waits for its batch, and then for the answer."""
+
+    __slots__ = ("answer", "deadline_s", "entries")
+
+    def __init__(
+        self, entries: Sequence[LogEntry], deadline_s: float, answer: "asyncio.Future[Sequence[Outcome]]"
+    ) -> None:
+        self.entries = entries
+        self.deadline_s = deadline_s
+        self.answer = answer
+
+
+class Coalesce(Link):
+    """A link that makes batches of small writes; each keeps its own outcome, deadline and cancellation.
+
+    A batch goes at once while none is under way, else when an answer comes, when it is full, or when it has
+    lingered behind a slow one. Whoever cancels a write that still waits has taken it back. Closing waits for
+    all of them, ``cut`` does not.
+    """
+
+    def __init__(self, next_sink: LogSink, policy: CoalescePolicy, monotonic: Callable[[], float]) -> None:
+        super().__init__(next_sink)
+        self._policy = policy
+        self._monotonic = monotonic
+        self._waiting: deque[_Write] = deque()
+        self._under_way: dict[asyncio.Task[Sequence[Outcome]], list[_Write]] = {}
+        self._going = False
+        self._lingering: asyncio.TimerHandle | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._sweep_at_s = _NEVER_S
+        self._cut = False
+
+    async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+        if not 0 < len(entries) < self._policy.batch_entries_max or self._cut:
+            return await self._next.write(entries, deadline=deadline)
+        loop = asyncio.get_running_loop()
+        write = _Write(entries, deadline.at_s, loop.create_future())
+        self._waiting.append(write)
+        if deadline.at_s < self._sweep_at_s:
+            self._sweep_later(deadline.at_s)
+        if not self._under_way:
+            self._go_soon()
+        elif len(self._waiting) >= self._policy.batch_entries_max:
+            self._go()
+        elif self._lingering is None:
+            self._lingering = loop.call_later(self._policy.linger_s, self._lingered)
+        return await write.answer
+
+    def _go_soon(self) -> None:
+        # Not here and now: whoever comes in the same turn of the loop goes along.
+        if not self._going:
+            self._going = True
+            asyncio.get_running_loop().call_soon(self._gone)
+
+    def _gone(self) -> None:
+        self._going = False
+        self._go()
+
+    def _lingered(self) -> None:
+        self._lingering = None
+        self._go()
+
+    def _go(self) -> None:
+        """Begin one batch of what waits, if there is room for it."""
+        if len(self._under_way) >= self._policy.batches_max:
+            return
+        batch = self._take()
+        if not batch:
+            return
+        entries = list(chain.from_iterable(write.entries for write in batch))
+        deadline = Deadline(max(write.deadline_s for write in batch))
+        task = asyncio.get_running_loop().create_task(self._next.write(entries, deadline=deadline))
+        self._under_way[task] = batch
+        task.add_done_callback(self._answered)
+
+    def _take(self) -> list[_Write]:
+        """The oldest writes that make one batch; who has given up is left out."""
+        batch: list[_Write] = []
+        entries = size_bytes = 0
+        while self._waiting:
+            write = self._waiting[0]
+            if not write.answer.done():
+                entries += len(write.entries)
+                size_bytes += sum(map(text_bytes, write.entries))
+                if batch and self._too_much(entries, size_bytes):
+                    break
+                batch.append(write)
+            self._waiting.popleft()
+        return batch
+
+    def _too_much(self, entries: int, size_bytes: int) -> bool:
+        return entries > self._policy.batch_entries_max or size_bytes > self._policy.batch_bytes_max
+
+    def _answered(self, task: "asyncio.Task[Sequence[Outcome]]") -> None:
+        batch = self._under_way.pop(task)
+        if self._waiting and not self._cut:
+            self._go()  # first: the log service works while the answers are handed out
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # A fault of ours: whoever waits must see it, not run into the deadline.
+            for write in _open(batch):
+                write.answer.set_exception(error)
+        elif task.cancelled():
+            self._end(batch, lambda entry: Unknown(entry.id, _CUT_OFF, Cause.STOPPING))
+        else:
+            outcomes, at = task.result(), 0
+            for write in batch:
+                until = at + len(write.entries)
+                if not write.answer.done():
+                    write.answer.set_result(outcomes[at:until])
+                at = until
+
+    def _end(self, writes: Sequence[_Write], outcome: Callable[[LogEntry], Outcome]) -> None:
+        for write in _open(writes):
+            write.answer.set_result([outcome(entry) for entry in write.entries])
+
+    def _sweep_later(self, at_s: float) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        self._sweep_at_s = at_s
+        wait_s = max(at_s - self._monotonic(), SWEEP_S)
+        self._sweeping = asyncio.get_running_loop().call_later(wait_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """Answer the writes whose deadline has passed, and come again for the next one."""
+        now_s = self._monotonic()
+        under_way = list(chain.from_iterable(self._under_way.values()))
+        self._end(_late(self._waiting, now_s), _not_sent)
+        self._end(_late(under_way, now_s), _no_answer)
+        self._sweeping, self._sweep_at_s = None, _NEVER_S
+        left = [write.deadline_s for write in _open([*self._waiting, *under_way])]
+        if left:
+            self._sweep_later(min(left))
+
+    async def aclose(self) -> None:
+        self._go()
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        for timer in (self._lingering, self._sweeping):
+            if timer is not None:
+                timer.cancel()
+        await self._next.aclose()
+
+    def cut(self) -> None:
+        """Answer what is under way as unknown, and what still waits as failed."""
+        self._cut = True
+        self._end(self._waiting, lambda entry: Failed(entry.id, _NOT_BEGUN, Cause.STOPPING))
+        self._waiting.clear()
+        for task in self._under_way:
+            task.cancel()
+
+
+_CUT_OFF = "the bridge stopped before the log service answered: the log may have been written"
+_NOT_BEGUN = "the bridge is shutting down"
+
+
+def _open(writes: Sequence[_Write]) -> list[_Write]:
+    return [write for write in writes if not write.answer.done()]
+
+
+def _late(writes: Sequence[_Write], now_s: float) -> list[_Write]:
+    return [write for write in writes if write.deadline_s <= now_s]
+
+
+def _not_sent(entry: LogEntry) -> Outcome:
+    reason = "the log service is too slow for what is asked of it: no batch went before the deadline"
+    return Failed(entry.id, reason, Cause.OVERLOADED)
+
+
+def _no_answer(entry: LogEntry) -> Outcome:
+    reason = "the log service did not answer in time: the log may have been written"
+    return Unknown(entry.id, reason, Cause.TIMEOUT)
