@@ -14,9 +14,9 @@ NOOP_DEVIATION_MAX = 0.15
 EXTRA_TRIES = 4
 ROUNDS_MIN = 3
 RULE = (
-    f"A round does not count and is run again (at most {EXTRA_TRIES} more for a scenario) when, during any "
-    f"of its measurements, other processes had more than {OTHERS_MAX:.0%} of the gateway's core, or when "
-    f"the logs/s of its no-op are more than {NOOP_DEVIATION_MAX:.0%} from their median in all rounds. With fewer than "
+    f"A round does not count and is run again (at most {EXTRA_TRIES} more for a scenario) if during any of "
+    f"its measurements other processes had more than {OTHERS_MAX:.0%} of the gateway's core, or if the logs/s "
+    f"of its no-op are more than {NOOP_DEVIATION_MAX:.0%} from their median in all rounds. With fewer than "
     f"{ROUNDS_MIN} undisturbed rounds all of them count, and the scenario is marked as disturbed."
 )
 
