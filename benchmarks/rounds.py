@@ -15,8 +15,8 @@ EXTRA_TRIES = 4
 ROUNDS_MIN = 3
 RULE = (
     f"A round does not count and is run again (at most {EXTRA_TRIES} more for a scenario) if during any of "
-    f"its measurements other processes had more than {OTHERS_MAX:.0%} of the gateway's core, or if the logs/s "
-    f"of its no-op are more than {NOOP_DEVIATION_MAX:.0%} from their median in all rounds. With fewer than "
+    f"its measurements other processes had more than {OTHERS_MAX:.0%} of the gateway's core, or if its "
+    f"no-op's logs/s are more than {NOOP_DEVIATION_MAX:.0%} from their median in all rounds. With fewer than "
     f"{ROUNDS_MIN} undisturbed rounds all of them count, and the scenario is marked as disturbed."
 )
 

@@ -233,6 +233,10 @@ class TestReport:
         chart = svg.bars("a < b", "a & b", [svg.Panel("<unit>", [("a > b", 1.0)])])
         assert "a > b" in "".join(ElementTree.fromstring(chart).itertext())
 
+    def test_labels_do_not_cover_each_other(self) -> None:
+        """Two lines that end at one place have labels below one another."""
+        assert svg.spread({"a": 10.0, "b": 10.0, "c": 100.0}, 17.0) == {"a": 10.0, "b": 27.0, "c": 100.0}
+
     def test_a_report_comes_back_from_its_file(self, tmp_path: Path) -> None:
         """What is saved is what the next run goes on from, on the same machine only."""
         path = tmp_path / "latest.json"
