@@ -21,6 +21,10 @@ help: ## list what can be made
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.lock
 	@touch $@
 
+.venv/.bench: .venv/.runtime requirements/bench.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/bench.lock
+	@touch $@
+
 setup: .venv/.runtime ## make .venv with .venv/bin/logbridge
 
 run: setup ## start the log service and the bridge together
@@ -41,6 +45,19 @@ faketime: # libfaketime, which steps the clock of a process, where this user may
 chaos: .venv/.dev faketime ## kill, cut and fill up real processes, then count: CHAOS_S=180 CHAOS_SEED=...
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+# About a quarter of an hour; ARGS="--list" names the scenarios, ARGS="--only writes-200" measures one.
+bench: .venv/.bench ## measure beside the obvious design and Envoy; writes docs/performance.md
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: .venv/.bench ## under a minute: fails when a ratio or counted work got worse
+	@$(BIN)/python -m benchmarks --quick $(ARGS)
+
+bench-soak: .venv/.bench ## memory over ten minutes at full load: SOAK_S=600
+	@$(BIN)/python -m benchmarks --soak-s $(or $(SOAK_S),600) $(ARGS)
+
+flamegraph: .venv/.bench ## docs/benchmarks/flame.svg: where a write spends its time
+	@$(BIN)/python -m benchmarks.flame $(ARGS)
+
 lint: .venv/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,6 +73,8 @@ lock: ## renew requirements/*.lock (needs uv)
 	  --no-annotate $(UPGRADE) pyproject.toml --extra dev -o requirements/dev.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/runtime.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate -c requirements/dev.lock pyproject.toml --extra bench -o requirements/bench.lock
 
 wheel: .venv/.dev ## build dist/*.whl
 	$(BIN)/python -m build --no-isolation --wheel
@@ -63,4 +82,4 @@ wheel: .venv/.dev ## build dist/*.whl
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup run browser test faketime chaos lint proto lock wheel clean
+.PHONY: help setup run browser test faketime chaos bench bench-quick bench-soak flamegraph lint proto lock wheel clean

@@ -1,4 +1,4 @@
-"""The limit: a POST that reads its body and answers, and does nothing; plain ASGI, and behind a Starlette route."""
+"""The limit: a POST that reads its body and answers; plain ASGI, and behind a Starlette route."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request

@@ -1,6 +1,7 @@
 """Processes of the benchmark: started on a core of their own, watched through /proc, ended by their id."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 READY_S = 30.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -27,11 +29,22 @@ def free_port() -> int:
         return port
 
 
+class Counts(NamedTuple):
+    """What a log service has counted. distinct: ids, where it was asked to tell them apart."""
+
+    calls: int
+    entries: int
+    distinct: int
+
+
 @contextmanager
-def sink(delay_ms: float = 0.0, *, stall: bool = False) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The counting log service, and its port."""
+def sink(
+    delay_ms: float = 0.0, *, stall: bool = False, distinct: bool = False
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The counting log service, and its port. stall: answer nothing. distinct: tell ids apart."""
     command = [sys.executable, "-m", "benchmarks.sink", "--core", str(OTHER_CORE)]
     command += ["--delay-ms", str(delay_ms)] + (["--stall"] if stall else [])
+    command += ["--distinct"] if distinct else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -42,14 +55,13 @@ def sink(delay_ms: float = 0.0, *, stall: bool = False) -> Iterator[tuple[subpro
             process.wait(10)
 
 
-def counted(process: subprocess.Popen[str]) -> tuple[int, int]:
-    """Calls and entries that a sink has counted so far."""
+def counted(process: subprocess.Popen[str], order: str = "") -> Counts:
+    """What a sink has counted so far. order: "stall" makes it answer nothing from now on."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write("\n")
+    process.stdin.write(f"{order}\n")
     process.stdin.flush()
-    calls, entries = process.stdout.readline().split()
-    return int(calls), int(entries)
+    return Counts(*map(int, process.stdout.readline().split()))
 
 
 @contextmanager
@@ -57,6 +69,8 @@ def running(
     command: Sequence[str], port: int, environ: Mapping[str, str], log: Path, cores: Sequence[int]
 ) -> Iterator[int]:
     """A server on these cores until the end of the block, once it listens; its process id."""
+    files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
     with log.open("ab") as out:
         process = subprocess.Popen(
             command,
@@ -88,7 +102,7 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError(f"{process.args} does not listen at {port}: {log.read_text()[-2000:]}")
+    raise RuntimeError(f"{process.args!r} does not listen at {port}: {log.read_text()[-2000:]}")
 
 
 def family(pid: int) -> list[int]:
@@ -107,6 +121,15 @@ def cpu_s(pids: Sequence[int]) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / TICKS_PER_S
+
+
+def core_busy_s(core: int) -> float:
+    """Seconds that a core has worked so far, for anybody; what its host took from it counts, too."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        if line.startswith(f"cpu{core} "):
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, line.split()[1:9])
+            return (user + nice + system + irq + softirq + steal) / TICKS_PER_S
+    raise RuntimeError(f"no core {core}")
 
 
 def memory_kib(pid: int, name: str) -> int:

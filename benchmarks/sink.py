@@ -1,4 +1,4 @@
-"""A log service that only counts and answers: as little as HTTP/2 and gRPC allow, so that the gateway is measured.
+"""A log service that only counts and answers: as little as HTTP/2 and gRPC allow; the gateway is measured.
 
 It speaks to gRPC clients without looking at their headers: a request is a stream that ends, its answer is
 "success" with the ids that were sent. WriteLogResponse and BatchWriteLogResponse look the same on the wire.
@@ -69,16 +69,19 @@ def answer_to(message: bytes) -> tuple[bytes, int]:
 
 
 class Counted:
-    """What has come in so far."""
+    """What has come in so far. ids: those that came, None where nobody asks. stalled: no more answers."""
 
-    calls = 0
-    entries = 0
+    def __init__(self, *, distinct: bool, stalled: bool) -> None:
+        self.calls = 0
+        self.entries = 0
+        self.ids: set[bytes] | None = set() if distinct else None
+        self.stalled = stalled
 
 
 class Peer(asyncio.Protocol):
-    """One connection of a gRPC client. delay_s: before each answer; None gives none at all."""
+    """One connection of a gRPC client. delay_s: before each answer."""
 
-    def __init__(self, counted: Counted, delay_s: float | None) -> None:
+    def __init__(self, counted: Counted, delay_s: float) -> None:
         self._counted = counted
         self._delay_s = delay_s
         self._buffer = b""
@@ -138,9 +141,12 @@ class Peer(asyncio.Protocol):
 
     def _called(self, stream: int, message: bytes, out: list[bytes]) -> None:
         answer, count = answer_to(message)
-        self._counted.calls += 1
-        self._counted.entries += count
-        if self._delay_s is None:
+        counted = self._counted
+        counted.calls += 1
+        counted.entries += count
+        if counted.ids is not None:
+            counted.ids.update(ids_of(message))
+        if counted.stalled:
             return
         if self._delay_s:
             asyncio.get_running_loop().call_later(self._delay_s, self._answer_late, stream, answer)
@@ -165,16 +171,16 @@ class Peer(asyncio.Protocol):
             out.append(frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS))
 
 
-async def serve(delay_s: float | None) -> None:
+async def serve(counted: Counted, delay_s: float) -> None:
     """Listen on a free port, print it, and answer each line of stdin with the counts until stdin ends."""
-    counted = Counted()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Peer(counted, delay_s), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while await reader.readline():
-        print(counted.calls, counted.entries, flush=True)
+    while order := await reader.readline():
+        counted.stalled |= order.strip() == b"stall"
+        print(counted.calls, counted.entries, len(counted.ids or ()), flush=True)
 
 
 def main() -> None:
@@ -182,11 +188,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--delay-ms", type=float, default=0.0, help="before each answer")
     parser.add_argument("--stall", action="store_true", help="take everything and answer nothing")
+    parser.add_argument("--distinct", action="store_true", help="count distinct ids, too")
     parser.add_argument("--core", type=int, help="the core to run on")
     asked = parser.parse_args()
     if asked.core is not None:
         os.sched_setaffinity(0, {asked.core})
-    uvloop.run(serve(None if asked.stall else asked.delay_ms / 1000))
+    uvloop.run(serve(Counted(distinct=asked.distinct, stalled=asked.stall), asked.delay_ms / 1000))
 
 
 if __name__ == "__main__":
