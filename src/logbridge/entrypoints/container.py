@@ -78,7 +78,7 @@ def store_file(settings: Settings) -> StoreFile:
     return StoreFile(Path(path))
 
 
-def build_core(sink: LogSink, settings: Settings) -> LogSink:
+def build_core(sink: LogSink, settings: Settings) -> Turns:
     """What every write goes through, from the inside out: sink → timeout → breaker → turns."""
     timed = Timeout(sink, settings.attempt_timeout_s, time.monotonic)
     # Inside the turns: who waits for a turn when the log service goes away learns it at once, too.
@@ -258,7 +258,8 @@ async def close(container: Container, within_s: float | None = None) -> None:
     closing = asyncio.gather(*(chain.aclose() for chain in chains))
     done, _ = await asyncio.wait([closing], timeout=within_s)
     if not done:
-        for part in (*chains, container.coalesce(), container.spooler()):
-            if part is not None:
-                part.cut()
+        container.core().cut()
+        spooler = container.spooler()
+        if spooler is not None:
+            spooler.cut()
     await closing

@@ -1,12 +1,10 @@
 """Admission: so many entries and bytes in flight and no more; beyond it the answer is "too much", at once."""
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from logbridge.adapters.delivery.link import Link
 from logbridge.domain.entry import LogEntry, text_bytes
-from logbridge.domain.outcome import Cause, Failed, Outcome, Unknown
+from logbridge.domain.outcome import Cause, Failed, Outcome
 from logbridge.domain.policy import AdmissionPolicy
 from logbridge.domain.ports import Deadline, LogSink
 
@@ -22,37 +20,25 @@ class InFlight:
 class Admission(Link):
     """A link that counts what is in flight and fails that for which there is no room. It never queues.
 
-    Closing it admits nothing more; ``cut`` ends what is then still in flight.
+    Closing it admits nothing more.
     """
 
     def __init__(self, next_sink: LogSink, policy: AdmissionPolicy, in_flight: InFlight) -> None:
         super().__init__(next_sink)
         self._policy = policy
         self._in_flight = in_flight
-        self._writes: set[asyncio.Task[Any]] = set()
         self._closing = False
-        self._cut = False
 
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
-        size_bytes = sum(map(text_bytes, entries))
+        size_bytes = text_bytes(entries[0]) if len(entries) == 1 else sum(map(text_bytes, entries))
         if reason := self._reason_against(len(entries), size_bytes):
             cause = Cause.STOPPING if self._closing else Cause.OVERLOADED
             return [Failed(entry.id, reason, cause, self._policy.retry_after_s) for entry in entries]
         self._in_flight.entries += len(entries)
         self._in_flight.bytes += size_bytes
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 (for the type checker: coroutines run in tasks)
-        self._writes.add(task)
         try:
             return await self._next.write(entries, deadline=deadline)
-        except asyncio.CancelledError:
-            # Whoever cancels besides cut() wants the task to end.
-            if not self._cut or task.uncancel():
-                raise
-            reason = "the bridge stopped before the log service answered: the log may have been written"
-            return [Unknown(entry.id, reason, Cause.STOPPING) for entry in entries]
         finally:
-            self._writes.discard(task)
             self._in_flight.entries -= len(entries)
             self._in_flight.bytes -= size_bytes
 
@@ -67,12 +53,6 @@ class Admission(Link):
         if self._in_flight.bytes + size_bytes > self._policy.bytes_max:
             return f"too much in flight: LOGBRIDGE_IN_FLIGHT_BYTES_MAX={self._policy.bytes_max} at once"
         return ""
-
-    def cut(self) -> None:
-        """Answer whatever is in flight: its outcome is unknown. To be called once, after aclose began."""
-        self._cut = True
-        for task in self._writes:
-            task.cancel()
 
     async def aclose(self) -> None:
         self._closing = True

@@ -33,8 +33,7 @@ class Coalesce(Link):
     """A link that makes batches of small writes; each keeps its own outcome, deadline and cancellation.
 
     A batch goes at once while none is under way, else when an answer comes, when it is full, or when it has
-    lingered behind a slow one. Whoever cancels a write that still waits has taken it back. Closing waits for
-    all of them, ``cut`` does not.
+    lingered behind a slow one. Whoever cancels a write that still waits has taken it back.
     """
 
     def __init__(self, next_sink: LogSink, policy: CoalescePolicy, monotonic: Callable[[], float]) -> None:
@@ -47,10 +46,9 @@ class Coalesce(Link):
         self._lingering: asyncio.TimerHandle | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._sweep_at_s = _NEVER_S
-        self._cut = False
 
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
-        if not 0 < len(entries) < self._policy.batch_entries_max or self._cut:
+        if not 0 < len(entries) < self._policy.batch_entries_max:
             return await self._next.write(entries, deadline=deadline)
         loop = asyncio.get_running_loop()
         write = _Write(entries, deadline.at_s, loop.create_future())
@@ -105,38 +103,35 @@ class Coalesce(Link):
         """The oldest writes that make one batch; who has given up is left out."""
         batch: list[_Write] = []
         entries = size_bytes = 0
+        entries_max, bytes_max = self._policy.batch_entries_max, self._policy.batch_bytes_max
         while self._waiting:
             write = self._waiting[0]
             if not write.answer.done():
                 entries += len(write.entries)
-                size_bytes += sum(map(text_bytes, write.entries))
-                if batch and self._too_much(entries, size_bytes):
+                for entry in write.entries:
+                    size_bytes += text_bytes(entry)
+                if batch and (entries > entries_max or size_bytes > bytes_max):
                     break
                 batch.append(write)
             self._waiting.popleft()
         return batch
 
-    def _too_much(self, entries: int, size_bytes: int) -> bool:
-        return entries > self._policy.batch_entries_max or size_bytes > self._policy.batch_bytes_max
-
     def _answered(self, task: "asyncio.Task[Sequence[Outcome]]") -> None:
         batch = self._under_way.pop(task)
-        if self._waiting and not self._cut:
+        if self._waiting:
             self._go()  # first: the log service works while the answers are handed out
-        error = None if task.cancelled() else task.exception()
+        error = task.exception()
         if error is not None:
             # A fault of ours: whoever waits must see it, not run into the deadline.
             for write in _open(batch):
                 write.answer.set_exception(error)
-        elif task.cancelled():
-            self._end(batch, lambda entry: Unknown(entry.id, _CUT_OFF, Cause.STOPPING))
-        else:
-            outcomes, at = task.result(), 0
-            for write in batch:
-                until = at + len(write.entries)
-                if not write.answer.done():
-                    write.answer.set_result(outcomes[at:until])
-                at = until
+            return
+        outcomes, at = task.result(), 0
+        for write in batch:
+            until = at + len(write.entries)
+            if not write.answer.done():
+                write.answer.set_result(outcomes[at:until])
+            at = until
 
     def _end(self, writes: Sequence[_Write], outcome: Callable[[LogEntry], Outcome]) -> None:
         for write in _open(writes):
@@ -168,18 +163,6 @@ class Coalesce(Link):
             if timer is not None:
                 timer.cancel()
         await self._next.aclose()
-
-    def cut(self) -> None:
-        """Answer what is under way as unknown, and what still waits as failed."""
-        self._cut = True
-        self._end(self._waiting, lambda entry: Failed(entry.id, _NOT_BEGUN, Cause.STOPPING))
-        self._waiting.clear()
-        for task in self._under_way:
-            task.cancel()
-
-
-_CUT_OFF = "the bridge stopped before the log service answered: the log may have been written"
-_NOT_BEGUN = "the bridge is shutting down"
 
 
 def _open(writes: Sequence[_Write]) -> list[_Write]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from logbridge.adapters.delivery.link import Link
 from logbridge.domain.entry import LogEntry
-from logbridge.domain.outcome import Failed, Outcome, Refused, Unknown
+from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
 from logbridge.domain.policy import RetryPolicy
 from logbridge.domain.ports import Deadline, LogSink
 
@@ -37,7 +37,7 @@ class Retry(Link):
         self._writes += 1
         try:
             first = await self._next.write(entries, deadline=limit)
-            if not any(map(_may_go_again, first)):
+            if not _any_may_go_again(first):
                 return first
             return await self._again(entries, list(first), limit)
         finally:
@@ -49,7 +49,9 @@ class Retry(Link):
         self, entries: Sequence[LogEntry], outcomes: list[Outcome], limit: Deadline
     ) -> list[Outcome]:
         failures = 0
-        while await self._safe(outcomes, limit) or any(map(_may_go_again, outcomes)):
+        while not self._stopping.is_set() and (
+            await self._safe(outcomes, limit) or _any_may_go_again(outcomes)
+        ):
             failures += 1
             asked_s = max(map(_asked_s, outcomes))
             if not await self._pause(self._policy.pause_s(failures, self._random(), asked_s), limit):
@@ -90,11 +92,15 @@ class Retry(Link):
         await self._next.aclose()
 
 
-_MAY_FAIL = (Failed, Unknown)
+def _any_may_go_again(outcomes: Sequence[Outcome]) -> bool:
+    for outcome in outcomes:
+        if type(outcome) is not Accepted and _may_go_again(outcome):  # nearly all of them are accepted
+            return True
+    return False
 
 
 def _may_go_again(outcome: Outcome) -> bool:
-    return isinstance(outcome, _MAY_FAIL) and outcome.may_go_again
+    return isinstance(outcome, Failed | Unknown) and outcome.may_go_again
 
 
 def _asked_s(outcome: Outcome) -> float:

@@ -8,6 +8,7 @@ from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit
 from logbridge.entrypoints.commands.options import SettingFlags, given, told_unknown
 from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.process import collect_garbage_rarely
 from logbridge.entrypoints.settings import Settings, load
 
 GRACE_S = 5.0
@@ -43,6 +44,7 @@ async def _serve(settings: Settings) -> None:
         terminal.notice(
             f"log service listens on {settings.service_host}:{server.port}, store {settings.store}"
         )
+        collect_garbage_rarely()
         await stopping.wait()
     finally:
         await server.stop(GRACE_S)

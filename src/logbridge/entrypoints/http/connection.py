@@ -8,7 +8,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange
+from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.problems import problem
 
@@ -143,7 +143,7 @@ class StoppableHttp(HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=Signal(),  # type: ignore[arg-type]  # as good as one
             expect_100_continue=self.expect_100_continue,
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,

@@ -13,6 +13,7 @@ import uvicorn
 
 from logbridge.entrypoints.http.connection import Connections, StoppableHttp
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.process import collect_garbage_rarely
 from logbridge.entrypoints.settings import Settings
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -89,6 +90,7 @@ class DrainingServer(uvicorn.Server):
         """See uvicorn."""
         self._listeners = sockets or []
         await super().startup(sockets)
+        collect_garbage_rarely()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 (uvicorn's)
         """Drain: take nothing new, let what is under way end, answer the rest when the time is over."""

@@ -17,6 +17,36 @@ logger = logging.getLogger(__name__)
 EXTENSIONS: dict[str, dict[str, Any]] = {WHOLE: {}}
 
 
+class Signal:
+    """asyncio.Event, made only when somebody waits: most requests are here as a whole and nobody does."""
+
+    __slots__ = ("_event", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._event: asyncio.Event | None = None
+
+    def set(self) -> None:
+        """See asyncio.Event."""
+        self._set = True
+        if self._event is not None:
+            self._event.set()
+
+    def clear(self) -> None:
+        """See asyncio.Event."""
+        self._set = False
+        if self._event is not None:
+            self._event.clear()
+
+    async def wait(self) -> None:
+        """See asyncio.Event."""
+        if self._set:
+            return
+        if self._event is None:
+            self._event = asyncio.Event()
+        await self._event.wait()
+
+
 class Exchange(RequestResponseCycle):
     """uvicorn's cycle, which sends a whole answer with one write; ``Task.cancel`` on it answers 503."""
 

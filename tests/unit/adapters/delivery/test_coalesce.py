@@ -246,26 +246,6 @@ def test_closing_waits_for_everything() -> None:
     simulated(work)
 
 
-def test_a_cut_answers_all() -> None:
-    """What is under way is unknown, what waits was not written; nothing more is sent."""
-
-    async def work() -> None:
-        peer = Peer(lambda _: 30.0)
-        link = link_to(peer, CoalescePolicy(batches_max=1))
-        first = begin(link, "a")
-        await asyncio.sleep(0.0005)
-        second = begin(link, "b")
-        await asyncio.sleep(0)
-        link.cut()
-        ((unknown,), (failed,)) = await first, await second
-        assert (type(unknown), unknown.cause) == (Unknown, Cause.STOPPING)
-        assert (type(failed), failed.cause) == (Failed, Cause.STOPPING)
-        await link.aclose()
-        assert peer.batches == [["a"]]
-
-    simulated(work)
-
-
 @dataclass
 class Caller:
     """One caller of the model: when it comes, with how many entries, how long it waits, when it gives up."""

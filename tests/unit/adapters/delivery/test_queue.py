@@ -127,17 +127,20 @@ def test_bytes_are_bounded_too() -> None:
 def test_a_stop_admits_nothing_and_cuts_what_hangs() -> None:
     """While it closes, new writes are told that the bridge stops; what is cut may have been written."""
 
-    async def work() -> tuple[Outcome, Outcome]:
-        link = Admission(Slow(1e6), AdmissionPolicy(), InFlight())
+    async def work() -> tuple[Outcome, Outcome, Outcome]:
+        turns = Turns(Slow(1e6), 1, now_s)
+        link = Admission(turns, AdmissionPolicy(), InFlight())
         hanging = asyncio.ensure_future(link.write([make_entry(id="h")], deadline=Deadline(1e9)))
         await asyncio.sleep(1)
         await link.aclose()
         (late,) = await link.write([make_entry()], deadline=Deadline(1e9))
-        link.cut()
-        return (await hanging)[0], late
+        turns.cut()
+        (later,) = await turns.write([make_entry()], deadline=Deadline(1e9))
+        return (await hanging)[0], late, later
 
-    cut, late = run_simulated(work())
+    cut, late, later = run_simulated(work())
     assert isinstance(cut, Unknown)
     assert (cut.log_id, cut.cause) == ("h", Cause.STOPPING)
-    assert isinstance(late, Failed)
-    assert late.cause is Cause.STOPPING
+    for failed in (late, later):
+        assert isinstance(failed, Failed)
+        assert failed.cause is Cause.STOPPING
