@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks import bodies
-from logbridge.adapters.grpc import logservice_pb2 as pb
-from logbridge.adapters.grpc.mapping import to_message
+from logbridge.adapters.grpc.mapping import to_write_request
 from logbridge.domain.entry import EntryDraft
 from logbridge.domain.outcome import Accepted
 from logbridge.entrypoints.container import build_maker
@@ -26,8 +25,9 @@ def work() -> Callable[[], None]:
 
     def once() -> None:
         drafts = decode_batch(body, lambda _: None)
-        entries = [maker.make(draft) for draft in drafts if isinstance(draft, EntryDraft)]
-        pb.BatchWriteLogRequest(log_entries=[to_message(entry) for entry in entries]).SerializeToString()
+        arrived = maker.now()
+        entries = [maker.make(draft, arrived) for draft in drafts if isinstance(draft, EntryDraft)]
+        to_write_request(entries)
         ok(batch_result([Accepted(entry.id) for entry in entries]))
 
     return once

@@ -6,6 +6,7 @@ The rules are those of the REST contract (docs/rest.md); the Python surface foll
 import json
 from collections.abc import Callable, Mapping
 from enum import IntEnum
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -40,11 +41,12 @@ _INFO = LogLevel.INFO
 _LEVELS = {**LogLevel.__members__, "WARNING": LogLevel.WARN, "CRITICAL": LogLevel.FATAL}
 
 
-class LogEntry(Struct, frozen=True):
+class LogEntry(Struct, frozen=True, eq=False):
     """One log, complete and valid: what a sink is given.
 
     timestamp: RFC 3339, as the caller wrote it. timestamp_assigned: True if the bridge set it on arrival,
-    so that the same log sent again under its id is still the same log.
+    so that the same log sent again under its id is still the same log. counted_bytes: UTF-8 bytes of all text
+    if its maker counted them, else 0 (see text_bytes); two entries are equal whether it is there or not.
     """
 
     id: str
@@ -56,11 +58,22 @@ class LogEntry(Struct, frozen=True):
     trace_id: str = ""
     span_id: str = ""
     timestamp_assigned: bool = False
+    counted_bytes: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LogEntry):
+            return NotImplemented
+        return self._identity() == other._identity() and self._content() == other._content()
+
+    __hash__ = None  # type: ignore[assignment]  # metadata is a dict
 
     def same_content(self, other: "LogEntry") -> bool:
         """Whether both say the same; arrival times that the bridge assigned do not count."""
         assigned = self.timestamp_assigned and other.timestamp_assigned
         return self._content() == other._content() and (assigned or self.timestamp == other.timestamp)
+
+    def _identity(self) -> tuple[object, ...]:
+        return (self.id, self.timestamp, self.timestamp_assigned)
 
     def _content(self) -> tuple[object, ...]:
         return (self.service_name, self.level, self.message, self.metadata, self.trace_id, self.span_id)
@@ -104,6 +117,7 @@ class EntryFields(Struct, omit_defaults=True):
 
 
 BUSINESS_FIELDS = ("adv_id", "aweme_id", "plan_id", "monitor_type", "co_id")
+_business_values = attrgetter(*BUSINESS_FIELDS)
 KNOWN_FIELDS = frozenset(EntryFields.__struct_fields__)
 
 
@@ -153,25 +167,26 @@ class EntryMaker(Struct, frozen=True):
     now: Callable[[], str]
     new_id: Callable[[], str]
 
-    def make(self, draft: EntryDraft) -> LogEntry:
-        """The entry of a draft. Raises InvalidEntry (EntryTooLarge when it is over the limit)."""
+    def make(self, draft: EntryDraft, arrived: str = "") -> LogEntry:
+        """The entry of a draft. Raises InvalidEntry (EntryTooLarge when it is over the limit).
+
+        arrived: the time of arrival, for those that came together; without it, now.
+        """
         fields = draft.fields
-        assigned = fields.timestamp is None
-        entry = LogEntry(
-            fields.log_id or self.new_id(),
-            fields.service_name or self.service_name,
-            _level(fields.level),
-            fields.message,
-            self.now() if fields.timestamp is None else _checked_time(fields.timestamp),
-            self._metadata(draft),
-            fields.trace_id or "",
-            fields.span_id or "",
-            assigned,
-        )
-        size_bytes = text_bytes(entry)
+        log_id = fields.log_id or self.new_id()
+        service_name = fields.service_name or self.service_name
+        level = _level(fields.level)
+        message, given_time = fields.message, fields.timestamp
+        timestamp = arrived or self.now() if given_time is None else _checked_time(given_time)
+        metadata = self._metadata(draft)
+        trace_id, span_id = fields.trace_id or "", fields.span_id or ""
+        size_bytes = _utf8_bytes((log_id, service_name, message, timestamp, trace_id, span_id), metadata)
         if size_bytes > self.entry_bytes_max:
             raise EntryTooLarge(size_bytes, self.entry_bytes_max)
-        return entry
+        assigned = given_time is None
+        return LogEntry(
+            log_id, service_name, level, message, timestamp, metadata, trace_id, span_id, assigned, size_bytes
+        )
 
     def _metadata(self, draft: EntryDraft) -> dict[str, str]:
         texts: dict[str, str] = {}
@@ -179,10 +194,12 @@ class EntryMaker(Struct, frozen=True):
         # The metadata object comes first: a name given there wins over the same name at the top level.
         if fields.metadata:
             self._add(texts, fields.metadata, "$.metadata")
-        for name in BUSINESS_FIELDS:
-            value = getattr(fields, name)
-            if value is not None and name not in texts:
-                texts[name] = value if type(value) is str else self._json_text(value, "$", name)
+        try:
+            for name, value in zip(BUSINESS_FIELDS, _business_values(fields), strict=True):
+                if value is not None and name not in texts:
+                    texts[name] = f"{value}"  # text or an integer, which is its own JSON
+        except ValueError as error:  # an integer of more digits than Python writes
+            raise InvalidEntry(f"$.{name}", f"cannot be written as JSON: {error}") from None
         if draft.unknown:
             self._add(texts, draft.unknown, "$")
         return texts
@@ -234,31 +251,33 @@ def _depth(value: object, stop: int) -> int:
 
 def text_bytes(entry: LogEntry) -> int:
     """UTF-8 bytes of all text of an entry. Raises InvalidEntry for text that UTF-8 cannot carry."""
-    fields = (entry.id, entry.service_name, entry.message, entry.timestamp, entry.trace_id, entry.span_id)
+    return entry.counted_bytes or _utf8_bytes(_texts_of(entry), entry.metadata)
+
+
+_texts_of = attrgetter("id", "service_name", "message", "timestamp", "trace_id", "span_id")
+_TEXT_NAMES = ("log_id", "service_name", "message", "timestamp", "trace_id", "span_id")
+
+
+def _utf8_bytes(texts: tuple[str, ...], metadata: Mapping[str, str]) -> int:
     # One string of all: to look at each by itself costs five times as much.
-    text = "".join((*fields, *entry.metadata, *entry.metadata.values()))
+    text = "".join((*texts, *metadata, *metadata.values()))
     if text.isascii():
         return len(text)
     try:
         return len(text.encode())
     except UnicodeEncodeError:
-        raise _not_text(entry) from None
+        raise _not_text(texts, metadata) from None
 
 
-def _not_text(entry: LogEntry) -> InvalidEntry:
-    """Which text of an entry UTF-8 cannot carry, and where."""
-    named = [("log_id" if name == "id" else name, getattr(entry, name)) for name in _TEXT_FIELDS]
-    named += [("metadata", key) for key in entry.metadata]
-    named += [(f"metadata.{key}", value) for key, value in entry.metadata.items()]
+def _not_text(texts: tuple[str, ...], metadata: Mapping[str, str]) -> InvalidEntry:
+    """Which of the texts of an entry UTF-8 cannot carry, and where."""
+    named = [*zip(_TEXT_NAMES, texts, strict=True), *(("metadata", key) for key in metadata)]
+    named += [(f"metadata.{key}", value) for key, value in metadata.items()]
     for name, text in named:
         try:
             text.encode()
         except UnicodeEncodeError as error:
             path = f"$.{name}".encode("utf-8", "replace").decode()
-            return InvalidEntry(
-                path, f"character {error.start} is half of a surrogate pair, which is not text"
-            )
-    raise AssertionError("text_bytes found one")
-
-
-_TEXT_FIELDS = ("id", "service_name", "message", "timestamp", "trace_id", "span_id")
+            reason = f"character {error.start} is half of a surrogate pair, which is not text"
+            return InvalidEntry(path, reason)
+    raise AssertionError("one of them is not text")

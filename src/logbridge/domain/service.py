@@ -70,7 +70,8 @@ class LogBridge:
         Raises InvalidRequest for an empty batch and LimitExceeded for one over MAX_BATCH_SIZE.
         """
         self.check_batch_size(len(drafts))
-        made = [refused(draft) if isinstance(draft, InvalidEntry) else self._entry(draft) for draft in drafts]
+        arrived = self._maker.now()
+        made = [self._made(draft, arrived) for draft in drafts]
         entries = [entry for entry in made if isinstance(entry, LogEntry)]
         chain, deadline = self._chain(asked), self._deadline(asked)
         written = iter(await chain.write(entries, deadline=deadline) if entries else ())
@@ -113,9 +114,11 @@ class LogBridge:
             raise QueryNotSupported("this sink only writes: it cannot be asked for stored logs")
         return self._reader
 
-    def _entry(self, draft: EntryDraft) -> LogEntry | Refused:
+    def _made(self, draft: EntryDraft | InvalidEntry, arrived: str) -> LogEntry | Refused:
+        if isinstance(draft, InvalidEntry):
+            return refused(draft)
         try:
-            return self._maker.make(draft)
+            return self._maker.make(draft, arrived)
         except InvalidEntry as error:
             return refused(error, draft.fields.log_id or "")
 
