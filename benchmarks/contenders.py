@@ -18,6 +18,7 @@ class Contender(Struct, frozen=True):
     body: what it is sent, from the number of entries and the bytes of each.
     expect_one, expect_many: text that the answer to a write and to a batch must hold.
     cores: how many it may have. calls_sink: whether its writes reach the log service.
+    other_core_busy: something else keeps the other core busy.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Contender(Struct, frozen=True):
     expect_many: str = '"error_count":0'
     cores: int = 1
     calls_sink: bool = True
+    other_core_busy: bool = False
 
 
 def _uvicorn(app: str, lifespan: str = "off") -> Command:
@@ -58,6 +60,7 @@ LOGBRIDGE = "logbridge"
 UNCOALESCED = "logbridge-uncoalesced"
 DURABLE = "logbridge-durable"
 TWO_WORKERS = "logbridge-2-workers"
+BESIDE_BUSY = "logbridge-beside-busy"
 PATIENT = "logbridge-patient"
 ENVOY = "envoy"
 
@@ -90,6 +93,7 @@ CONTENDERS = {
         Contender(UNCOALESCED, "logbridge without coalescing", _logbridge(), {"LOGBRIDGE_COALESCE": "false"}),
         Contender(DURABLE, "logbridge, durable", _logbridge(), _SPOOL),
         Contender(TWO_WORKERS, "logbridge, two workers", _logbridge("--workers", "2"), cores=2),
+        Contender(BESIDE_BUSY, "logbridge, the other core busy", _logbridge(), other_core_busy=True),
         Contender(PATIENT, "logbridge that waits two minutes", _logbridge(), _PATIENT),
     )
 }

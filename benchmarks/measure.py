@@ -82,6 +82,8 @@ def set_up(contender: Contender, peer: Peer, *, distinct: bool = False) -> Itera
         pid = stack.enter_context(processes.running(command, port, environ, folder / "gateway.log", cores))
         setting = Setting(pid, port, folder, sink)
         _get_ready(setting, contender)
+        if contender.other_core_busy:
+            stack.enter_context(processes.busy_core())
         yield setting
 
 

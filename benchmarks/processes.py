@@ -91,6 +91,18 @@ def running(
             process.wait()
 
 
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Something that never rests on the other core, and makes room for whoever has work to do there."""
+    core = str(OTHER_CORE)
+    program = f"import os; os.sched_setaffinity(0, [{core}]); os.nice(19)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     until_s = time.monotonic() + READY_S
     while time.monotonic() < until_s:

@@ -5,6 +5,7 @@ from enum import Enum
 from msgspec import Struct
 
 from benchmarks.contenders import (
+    BESIDE_BUSY,
     DURABLE,
     ENVOY,
     LOGBRIDGE,
@@ -112,7 +113,10 @@ SCENARIOS = (
         short=True,
     ),
     Scenario(
-        "workers", "single writes, 200 clients, two workers", (NOOP, LOGBRIDGE, TWO_WORKERS), connections=200
+        "workers",
+        "single writes, 200 clients, two workers",
+        (NOOP, LOGBRIDGE, BESIDE_BUSY, TWO_WORKERS),
+        connections=200,
     ),
     Scenario(
         "store-batches",
