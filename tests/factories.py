@@ -1,5 +1,6 @@
 """Entries and deadlines for tests: valid ones, of which a test changes only what it is about."""
 
+import os
 import time
 from typing import Any
 from uuid import uuid4
@@ -26,3 +27,8 @@ def make_entry(**changes: Any) -> LogEntry:
 def soon(seconds: float = 5) -> Deadline:
     """A deadline so many seconds from now."""
     return Deadline(time.monotonic() + seconds)
+
+
+def coalesces() -> bool:
+    """Whether the bridges of this test coalesce: the fixture each_way says no for one of its two ways."""
+    return os.environ.get("LOGBRIDGE_COALESCE") != "false"

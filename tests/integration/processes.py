@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 
 import httpx
 
+from tests.factories import coalesces
 from tests.integration.served import API
 
 DEADLINE_S = 60.0
@@ -28,7 +29,8 @@ def start(
     before: a command that runs it, such as ("unshare", "--mount").
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOGBRIDGE_")}
-    environment |= {"XDG_STATE_HOME": str(folder / "state"), "COLUMNS": "200", **variables}
+    environment |= {"XDG_STATE_HOME": str(folder / "state"), "COLUMNS": "200"}
+    environment |= {"LOGBRIDGE_COALESCE": str(coalesces()).lower(), **variables}
     return subprocess.Popen(
         [*before, sys.executable, "-m", "logbridge", *arguments],
         cwd=folder,

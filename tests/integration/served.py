@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.factories import coalesces
+
 API = "/api/v1/logs"
 DEADLINE_S = 30.0
 _PROGRAM = """
@@ -57,7 +59,11 @@ async def running(folder: Path, workers: int = 1, **settings: Any) -> AsyncItera
     program = folder / "program.py"
     program.write_text(_PROGRAM)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, program, str(workers), json.dumps(settings), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        program,
+        str(workers),
+        json.dumps({"coalesce": coalesces(), **settings}),
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     try:
@@ -122,6 +128,10 @@ class Connection:
         """A request and its answer. Raises Closed."""
         self.send(method, path, body)
         return await self.read()
+
+    async def rest(self) -> bytes:
+        """All bytes until the connection ends."""
+        return await asyncio.wait_for(self._reader.read(), DEADLINE_S)
 
     async def ended(self) -> bool:
         """Whether the connection ends now, without another byte."""

@@ -33,6 +33,8 @@ from tests.integration.processes import (
     workers_of,
 )
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 LONG = "3600"
 PATIENT = {
     "LOGBRIDGE_REQUEST_TIMEOUT_S": LONG,

@@ -18,6 +18,8 @@ from logbridge.entrypoints.log_service import LogServiceServer
 from logbridge.entrypoints.private_loop import private_loop
 from logbridge.entrypoints.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 @asynccontextmanager
 async def log_service() -> AsyncIterator[tuple[str, MemorySink]]:

@@ -10,13 +10,16 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from logbridge.entrypoints.http.connection import Connections, StoppableHttp
+from logbridge.entrypoints.http.decode import read_json_body
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.problems import ok
 from tests.integration.served import Closed, Connection, connected, until
 
 
 class App:
-    """Answers with the path: /slow only when the gate opens, /half never to the end.
+    """Answers with the path: /slow only when the gate opens, /half never to the end; /body with its length.
+
+    With a query the answer is sent as a whole, in one message.
 
     entered: set by the first request. paths: what was begun.
     """
@@ -37,13 +40,26 @@ class App:
         self.entered.set()
         if scope["path"] in ("/slow", "/half"):
             await self.gate.wait()
-        await ok(scope["path"]).send(send)
+        if scope["path"] == "/body":
+            body = await read_json_body(scope, receive, 10_000_000)
+            await ok(len(body)).send(send, scope["extensions"])
+        elif scope["path"] == "/broken":
+            raise ZeroDivisionError
+        else:
+            await ok(scope["path"]).send(send, scope["extensions"] if scope["query_string"] else ())
 
 
 @asynccontextmanager
-async def connection_to(app: App) -> AsyncIterator[Connection]:
+async def connection_to(app: App, keep_alive_s: int = 75) -> AsyncIterator[Connection]:
     """A connection to a server of the application."""
-    config = uvicorn.Config(app, http=StoppableHttp, interface="asgi3", proxy_headers=False, log_config=None)
+    config = uvicorn.Config(
+        app,
+        http=StoppableHttp,
+        interface="asgi3",
+        proxy_headers=False,
+        log_config=None,
+        timeout_keep_alive=keep_alive_s,
+    )
     config.load()
     server = await asyncio.get_running_loop().create_server(
         lambda: StoppableHttp(config=config, server_state=app.connections, app_state={}), "127.0.0.1", 0
@@ -119,3 +135,72 @@ async def test_an_answer_that_began_breaks_off() -> None:
             task.cancel()
         with pytest.raises(asyncio.IncompleteReadError):
             await connection.read()
+
+
+@pytest.mark.parametrize("head", ["GET {} HTTP/1.1", "GET {} HTTP/1.0", "HEAD {} HTTP/1.1"])
+async def test_a_whole_answer_is_the_same_answer(head: str) -> None:
+    """Sent with one write or as ASGI's two messages, the bytes are the same: HEAD and HTTP/1.0, too."""
+    answers = []
+    for path in ("/path", "/path?whole"):
+        async with connection_to(App()) as connection:
+            connection.write(f"{head.format(path)}\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+            answers.append(await connection.rest())
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_whole_answers_to_requests_sent_at_once_keep_their_order() -> None:
+    """Pipelined requests are answered one after the other, whichever way the answers go."""
+    async with connection_to(App()) as connection:
+        paths = ["/a?whole", "/b", "/c?whole", "/d?whole", "/e"]
+        connection.write(b"".join(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() for path in paths))
+        assert [(await connection.read()).body for _ in paths] == ["/a", "/b", "/c", "/d", "/e"]
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 50])
+async def test_a_body_is_read_to_its_end(chunks: int) -> None:
+    """However it comes in, small or larger than what is read at once, chunked or with its length."""
+    async with connection_to(App()) as connection:
+        for size in (0, 10, 500_000):
+            body = b"x" * size
+            connection.write(b"POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+            for part in range(chunks):
+                connection.write(body[size * part // chunks : size * (part + 1) // chunks])
+                await asyncio.sleep(0)  # other tasks, such as the one that reads, have their turn
+            assert (await connection.read()).body == size
+        connection.write(b"POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.write(b"5\r\nhello\r\n" * chunks + b"0\r\n\r\n")
+        assert (await connection.read()).body == 5 * chunks
+
+
+async def test_an_application_that_fails_is_answered() -> None:
+    """It gets 500, and the connection ends."""
+    async with connection_to(App()) as connection:
+        connection.send("GET", "/broken")
+        assert (await connection.rest()).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+
+
+async def test_an_idle_connection_ends() -> None:
+    """After its time without a request it ends; not while a request is under way, however long that takes."""
+    app = App()
+    async with connection_to(app, keep_alive_s=0) as connection:
+        connection.send("GET", "/slow")
+        await app.entered.wait()
+        (each,) = app.connections.connections
+        assert isinstance(each, StoppableHttp)
+        each.timeout_keep_alive_handler()
+        app.gate.set()
+        assert (await connection.read()).body == "/slow"
+        assert await connection.ended()
+
+
+async def test_a_connection_in_use_does_not_end() -> None:
+    """The timer of the first answer ends after the second one: it comes again for the time that is left."""
+    app = App()
+    async with connection_to(app) as connection:
+        for path in ("/first", "/second"):
+            assert (await connection.ask("GET", path)).body == path
+        (each,) = app.connections.connections
+        assert isinstance(each, StoppableHttp)
+        each.timeout_keep_alive_handler()
+        assert (await connection.ask("GET", "/third")).body == "/third"

@@ -13,6 +13,8 @@ from logbridge.entrypoints.http.server import bind
 from logbridge.entrypoints.settings import Settings
 from tests.integration.served import API, running
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

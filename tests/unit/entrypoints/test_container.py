@@ -9,9 +9,11 @@ from logbridge.domain.outcome import Accepted
 from logbridge.domain.ports import LogSink
 from logbridge.entrypoints.container import close, make_container, open_store
 from logbridge.entrypoints.settings import Settings
+from tests.factories import coalesces
 from tests.sink_contract import SinkContract
 
 
+@pytest.mark.usefixtures("each_way")
 class TestDeliveredChain(SinkContract):
     """The contract suite over the whole chain, as the container builds it."""
 
@@ -20,7 +22,7 @@ class TestDeliveredChain(SinkContract):
 
     @pytest.fixture
     async def sink(self) -> AsyncIterator[LogSink]:
-        container = make_container(Settings(), MemorySink())
+        container = make_container(Settings(coalesce=coalesces()), MemorySink())
         chain = container.delivered()
         yield chain
         await chain.aclose()

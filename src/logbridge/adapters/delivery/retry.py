@@ -93,10 +93,8 @@ class Retry(Link):
 
 
 def _any_may_go_again(outcomes: Sequence[Outcome]) -> bool:
-    for outcome in outcomes:
-        if type(outcome) is not Accepted and _may_go_again(outcome):  # nearly all of them are accepted
-            return True
-    return False
+    # Nearly all of them are accepted, and this is asked for every log.
+    return any(type(outcome) is not Accepted and _may_go_again(outcome) for outcome in outcomes)
 
 
 def _may_go_again(outcome: Outcome) -> bool:

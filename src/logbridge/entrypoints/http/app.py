@@ -1,7 +1,7 @@
 """The ASGI application: routes, the answers to whatever has no route, and the life of the container."""
 
 import functools
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -27,12 +27,11 @@ class Bridge(Starlette):
 
     shortcuts: dict[str, Plain]
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = None
         if scope["type"] == "http" and scope["method"] == "POST" and not scope.get("root_path"):
             endpoint = self.shortcuts.get(scope["path"])
-            if endpoint is not None:
-                return endpoint(scope, receive, send)
-        return super().__call__(scope, receive, send)
+        await (endpoint or super().__call__)(scope, receive, send)
 
 
 def create_app(container: Container) -> Starlette:

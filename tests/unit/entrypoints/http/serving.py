@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from msgspec.structs import replace
 
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.errors import LogbridgeError
@@ -13,6 +14,7 @@ from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
 from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.settings import Settings
+from tests.factories import coalesces
 
 API = "/api/v1/logs"
 FAST = Settings(request_timeout_s=0.05, attempt_timeout_s=0.05)
@@ -27,7 +29,8 @@ async def serving(
     host: str = "localhost",
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a started application, from ``peer``, asking for ``host``."""
-    app = create_app(make_container(settings or FAST, sink or MemorySink()))
+    settings = replace(settings or FAST, coalesce=coalesces())
+    app = create_app(make_container(settings, sink or MemorySink()))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 5000))
     async with (
         app.router.lifespan_context(app),

@@ -20,6 +20,8 @@ from logbridge.entrypoints.http.problems import gravest_problem, outcome_problem
 from logbridge.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.serving import API, serving
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 RESPOND_ASYNC = {"Prefer": "respond-async"}
 
 

@@ -13,6 +13,8 @@ from logbridge.adapters.memory import MemorySink, Step, accept, fail, hang, lose
 from logbridge.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.serving import API, FAST, BrokenSink, serving
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 async def post(
     body: bytes, path: str = "write", sink: MemorySink | None = None, **headers: str

@@ -1,0 +1,13 @@
+"""What tests of every kind share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="module", params=["coalesced", "apart"])
+def each_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With coalescing and without: nothing of the contract depends on it. See coalesces()."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOGBRIDGE_COALESCE", str(request.param == "coalesced").lower())
+        yield
