@@ -120,13 +120,18 @@ class Coalesce(Link):
         batch = self._under_way.pop(task)
         if self._waiting:
             self._go()  # first: the log service works while the answers are handed out
-        error = task.exception()
-        if error is not None:
+        if task.cancelled():  # the loop itself ends
+            for write in batch:
+                write.answer.cancel()
+        elif (error := task.exception()) is not None:
             # A fault of ours: whoever waits must see it, not run into the deadline.
             for write in _open(batch):
                 write.answer.set_exception(error)
-            return
-        outcomes, at = task.result(), 0
+        else:
+            self._hand_out(batch, task.result())
+
+    def _hand_out(self, batch: list[_Write], outcomes: Sequence[Outcome]) -> None:
+        at = 0
         for write in batch:
             until = at + len(write.entries)
             if not write.answer.done():

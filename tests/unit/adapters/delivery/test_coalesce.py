@@ -229,6 +229,21 @@ def test_a_fault_reaches_every_caller() -> None:
     simulated(work)
 
 
+def test_the_end_of_the_loop_ends_every_caller() -> None:
+    """A program that ends in the middle of a batch leaves nobody waiting."""
+
+    async def work() -> None:
+        link = link_to(Peer(lambda _: 30.0))
+        writes = [begin(link, "a"), begin(link, "b")]
+        await asyncio.sleep(1)
+        for task in asyncio.all_tasks() - {asyncio.current_task(), *writes}:
+            task.cancel()
+        ended = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(each) for each in ended] == [asyncio.CancelledError] * 2
+
+    simulated(work)
+
+
 def test_closing_waits_for_everything() -> None:
     """What waits and what is under way is answered before the next link is closed."""
 
