@@ -45,7 +45,7 @@ faketime: # libfaketime, which steps the clock of a process, where this user may
 chaos: .venv/.dev faketime ## kill, cut and fill up real processes, then count: CHAOS_S=180 CHAOS_SEED=...
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-# About a quarter of an hour; ARGS="--list" names the scenarios, ARGS="--only writes-200" measures one.
+# 15 to 25 minutes; ARGS="--list" names the scenarios, ARGS="--only writes-200" measures one.
 bench: .venv/.bench ## measure beside the obvious design and Envoy; writes docs/performance.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -159,9 +159,9 @@ def measure(name: str, scenario: Scenario, times: Times) -> Figures:
     return measure_load(CONTENDERS[name], scenario, times)
 
 
-def measure_alone(module: str, times: Times) -> Figures:
+def measure_alone(module: Sequence[str], times: Times) -> Figures:
     """A part in a process of its own, on the gateway's core."""
-    command = [sys.executable, "-m", module, "--measured-s", str(times.measured_s)]
+    command = [sys.executable, "-m", *module, "--measured-s", str(times.measured_s)]
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,

@@ -25,8 +25,13 @@ NOT_YET = (
 
 # Processes that measure a part alone, beside the contenders.
 MICRO = "its parts alone"
-SQLITE_ALONE = "SQLite alone"
-ALONE = {MICRO: "benchmarks.micro", SQLITE_ALONE: "benchmarks.sqlite_alone"}
+SQLITE_ROW_BY_ROW = "SQLite alone, a statement for each row"
+SQLITE_AT_ONCE = "SQLite alone, one statement for all rows"
+ALONE: dict[str, tuple[str, ...]] = {
+    MICRO: ("benchmarks.micro",),
+    SQLITE_ROW_BY_ROW: ("benchmarks.sqlite_alone", "--way", "row-by-row"),
+    SQLITE_AT_ONCE: ("benchmarks.sqlite_alone", "--way", "all-at-once"),
+}
 
 
 class Kind(Enum):
@@ -121,7 +126,7 @@ SCENARIOS = (
     Scenario(
         "store-batches",
         "batches of 1,000, 4 clients, through the log service onto the disk",
-        (SQLITE_ALONE, LOGBRIDGE, DURABLE),
+        (SQLITE_ROW_BY_ROW, SQLITE_AT_ONCE, LOGBRIDGE, DURABLE),
         connections=4,
         entries=1000,
         peer=Peer.STORE,

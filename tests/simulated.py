@@ -37,6 +37,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now_s
 
+    def work(self, seconds: float) -> None:
+        """See busy_for."""
+        self._jumping.now_s += seconds
+
 
 def run_simulated(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end in simulated time."""
@@ -47,3 +51,10 @@ def run_simulated(work: Coroutine[Any, Any, T]) -> T:
 def now_s() -> float:
     """The clock of the running loop, in seconds."""
     return asyncio.get_running_loop().time()
+
+
+def busy_for(seconds: float) -> None:
+    """Let time pass for the running loop as if this callback had worked so long."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    loop.work(seconds)

@@ -75,11 +75,16 @@ class Coalesce(Link):
 
     def _linger(self) -> None:
         if self._lingering is None and len(self._under_way) < self._policy.batches_max:
-            self._lingering = asyncio.get_running_loop().call_later(self._policy.linger_s, self._lingered)
+            loop = asyncio.get_running_loop()
+            self._lingering = loop.call_later(self._policy.linger_s, self._lingered, loop.time())
 
-    def _lingered(self) -> None:
+    def _lingered(self, since_s: float) -> None:
         self._lingering = None
-        self._go()
+        if asyncio.get_running_loop().time() - since_s > 2 * self._policy.linger_s:
+            # So late is a timer of a busy loop only: the answer may long be there, to be read next.
+            self._linger()
+        else:
+            self._go()
 
     def _go(self) -> None:
         """Begin a batch of what waits, and further ones while they are full, as far as there is room."""

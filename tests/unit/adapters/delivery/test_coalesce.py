@@ -16,7 +16,7 @@ from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, 
 from logbridge.domain.policy import CoalescePolicy
 from logbridge.domain.ports import Deadline
 from tests.factories import make_entry
-from tests.simulated import now_s, run_simulated
+from tests.simulated import busy_for, now_s, run_simulated
 
 POLICY = CoalescePolicy(batch_entries_max=10, batch_bytes_max=2000, batches_max=3, linger_s=0.005)
 
@@ -120,6 +120,24 @@ def test_a_slow_batch_holds_others_back_for_the_linger_only() -> None:
         await begin(link, "next")
         assert now_s() - began_s == pytest.approx(POLICY.linger_s + 0.001)
         assert await stuck == [Accepted("stuck")]
+
+    simulated(work)
+
+
+def test_a_busy_loop_is_no_slow_log_service() -> None:
+    """A linger that ends late, because the bridge itself was busy, gives the answer its turn first."""
+
+    async def work() -> None:
+        peer = Peer(lambda _: 0.006)
+        link = link_to(peer)
+        first = begin(link, "a")
+        await asyncio.sleep(0.0005)
+        second = begin(link, "b")
+        await asyncio.sleep(0.0005)
+        busy_for(0.02)
+        third = begin(link, "c")
+        await asyncio.gather(first, second, third)
+        assert (peer.batches, peer.most) == ([["a"], ["b", "c"]], 1)
 
     simulated(work)
 
