@@ -1,6 +1,7 @@
 """A flame graph of the hot path: py-spy samples the bridge while 200 clients write."""
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def spy(pid: int, out: Path, seconds: int, form: str = "flamegraph") -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def _entitle(picture: Path, title: str) -> None:
+    """py-spy writes its own command there, which names this machine's folders."""
+    text = picture.read_text()
+    picture.write_text(re.sub(r'(<text id="title"[^>]*>)[^<]*', rf"\g<1>{title}", text))
+
+
 def main() -> None:
     """Load one bridge and sample it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -57,6 +64,8 @@ def main() -> None:
             asked.out.parent.mkdir(parents=True, exist_ok=True)
             spy(setting.pid, asked.out, asked.seconds, "raw" if asked.raw else "flamegraph")
             load.communicate()
+    if not asked.raw:
+        _entitle(asked.out, f"logbridge, {asked.entries} a request, {asked.connections} clients")
     print(f"wrote {asked.out}")
 
 
