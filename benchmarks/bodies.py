@@ -2,19 +2,8 @@
 
 import json
 
-ENTRY = {
-    "message": "async test log",
-    "service_name": "test-service",
-    "level": "INFO",
-    "trace_id": "trace-001",
-    "span_id": "span-001",
-    "adv_id": 1234567,
-    "aweme_id": 987654321,
-    "plan_id": 12345,
-    "monitor_type": "impression",
-    "co_id": 5678,
-    "metadata": {"user_id": "user123", "session_id": "session456"},
-}
+from logbridge.entrypoints.http.schema import WRITE_EXAMPLE as ENTRY
+
 _LOG_FIELDS = ("service_name", "level", "message", "trace_id", "span_id")
 # A transcoder makes no ids, so its clients must; ours are made by the bridge, and the time as well.
 _ID = "0197a2c4-5d1e-7cc3-98a8-2f1d7f6f3b10"

@@ -48,10 +48,6 @@ class LogBridge:
         self._deadlines = deadlines
         self._monotonic = monotonic
 
-    def grants_durable(self, asked: Asked) -> bool:
-        """Whether a write that asks so is acknowledged from the disk here."""
-        return (asked.durable or self._always_durable) and self._durable is not None
-
     async def write(self, draft: EntryDraft, asked: Asked = NOTHING_ASKED) -> Outcome:
         """Write one log. What is wrong with it is an outcome too (Refused, with the field and the reason)."""
         try:

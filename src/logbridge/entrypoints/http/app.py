@@ -9,12 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from logbridge import __version__
 from logbridge.entrypoints.container import Container, close, start, utc_now
 from logbridge.entrypoints.http.docs_pages import docs_routes
-from logbridge.entrypoints.http.endpoints import Endpoints, Plain, failed_batch, failed_write
+from logbridge.entrypoints.http.endpoints import Endpoints, Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.problems import Answer, fault, ok, problem
@@ -25,7 +25,7 @@ from logbridge.entrypoints.http.tail import Tail
 class Bridge(Starlette):
     """Starlette, with a short way to the endpoints that write: past middleware, which they do not need."""
 
-    shortcuts: dict[str, Plain]
+    shortcuts: dict[str, ASGIApp]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = None
@@ -57,9 +57,10 @@ def create_app(container: Container) -> Starlette:
         finally:
             await lifecycle.drain(settings.drain_s)
 
+    routes = api_routes(table, endpoints, Tail(bridge, settings, lifecycle))
     app = Bridge(
         routes=[
-            *api_routes(table, endpoints, Tail(bridge, settings, lifecycle)),
+            *routes,
             _fixed("/", root),
             _fixed(settings.openapi_path, document),
             *docs_routes(settings),
@@ -69,10 +70,7 @@ def create_app(container: Container) -> Starlette:
     )
     # A redirect to the address without the slash would lose the body of many clients' POST.
     app.router.redirect_slashes = False
-    app.shortcuts = {
-        f"{settings.api_prefix}/write": Plain(endpoints.write, failed_write),
-        f"{settings.api_prefix}/batch": Plain(endpoints.batch, failed_batch),
-    }
+    app.shortcuts = {route.path: route.app for route in routes if route.name in ("write", "batch")}
     app.state.lifecycle = lifecycle
     return app
 
