@@ -171,7 +171,7 @@ asyncio.run(main())
 
 
 async def test_a_child_forked_too_late_is_told_so() -> None:
-    """A child forked after the first write neither hangs nor crashes: it is told why, the parent writes on."""
+    """A child forked after the first write does not hang or crash: it is told why; the parent writes on."""
     code = """
 import asyncio, os, warnings
 before = dict(os.environ)
