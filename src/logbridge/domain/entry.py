@@ -4,7 +4,7 @@ The rules are those of the REST contract (docs/rest.md); the Python surface foll
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from operator import attrgetter
 from typing import Annotated, Any
@@ -37,8 +37,12 @@ class LogLevel(IntEnum):
         return level
 
 
-_INFO = LogLevel.INFO
-_LEVELS = {**LogLevel.__members__, "WARNING": LogLevel.WARN, "CRITICAL": LogLevel.FATAL}
+_LEVELS: dict[str | None, LogLevel] = {
+    None: LogLevel.INFO,
+    **{level.name: level for level in LogLevel},
+    "WARNING": LogLevel.WARN,
+    "CRITICAL": LogLevel.FATAL,
+}
 
 
 class LogEntry(Struct, frozen=True, eq=False):
@@ -117,7 +121,6 @@ class EntryFields(Struct, omit_defaults=True):
 
 
 BUSINESS_FIELDS = ("adv_id", "aweme_id", "plan_id", "monitor_type", "co_id")
-_business_values = attrgetter(*BUSINESS_FIELDS)
 KNOWN_FIELDS = frozenset(EntryFields.__struct_fields__)
 
 
@@ -154,6 +157,9 @@ def _json_type(value: object) -> str:
     return names.get(type(value), f"a {type(value).__name__}")
 
 
+_ONLY_TEXT = frozenset((str,))
+
+
 class EntryMaker(Struct, frozen=True):
     """Makes entries from drafts: fills in what is missing, and refuses what no log service should see.
 
@@ -175,12 +181,18 @@ class EntryMaker(Struct, frozen=True):
         fields = draft.fields
         log_id = fields.log_id or self.new_id()
         service_name = fields.service_name or self.service_name
-        level = _level(fields.level)
+        level = _LEVELS.get(fields.level)
+        if level is None:
+            level = _level(str(fields.level))
         message, given_time = fields.message, fields.timestamp
         timestamp = arrived or self.now() if given_time is None else _checked_time(given_time)
         metadata = self._metadata(draft)
         trace_id, span_id = fields.trace_id or "", fields.span_id or ""
-        size_bytes = _utf8_bytes((log_id, service_name, message, timestamp, trace_id, span_id), metadata)
+        texts = (log_id, service_name, message, timestamp, trace_id, span_id, *metadata, *metadata.values())
+        try:
+            size_bytes = _utf8_bytes(texts)
+        except UnicodeEncodeError:
+            raise _not_text(texts, metadata) from None
         if size_bytes > self.entry_bytes_max:
             raise EntryTooLarge(size_bytes, self.entry_bytes_max)
         assigned = given_time is None
@@ -189,17 +201,16 @@ class EntryMaker(Struct, frozen=True):
         )
 
     def _metadata(self, draft: EntryDraft) -> dict[str, str]:
-        texts: dict[str, str] = {}
-        fields = draft.fields
         # The metadata object comes first: a name given there wins over the same name at the top level.
-        if fields.metadata:
-            self._add(texts, fields.metadata, "$.metadata")
-        try:
-            for name, value in zip(BUSINESS_FIELDS, _business_values(fields), strict=True):
-                if value is not None and name not in texts:
-                    texts[name] = f"{value}"  # text or an integer, which is its own JSON
-        except ValueError as error:  # an integer of more digits than Python writes
-            raise InvalidEntry(f"$.{name}", f"cannot be written as JSON: {error}") from None
+        given = draft.fields.metadata
+        if not given:
+            texts = {}
+        elif _ONLY_TEXT.issuperset(map(type, given.values())):
+            texts = given.copy()
+        else:
+            texts = {}
+            self._add(texts, given, "$.metadata")
+        _add_business_fields(texts, draft.fields)
         if draft.unknown:
             self._add(texts, draft.unknown, "$")
         return texts
@@ -222,11 +233,24 @@ class EntryMaker(Struct, frozen=True):
             raise InvalidEntry(f"{path}.{name}", f"cannot be written as JSON: {error}") from None
 
 
-def _level(text: str | None) -> LogLevel:
-    level = _INFO if text is None else _LEVELS.get(text)
-    if level is not None:
-        return level
-    assert text is not None  # noqa: S101 (for the type checker)
+def _add_business_fields(texts: dict[str, str], fields: EntryFields) -> None:
+    # Field by field: in nearly every log, and a loop over their names costs twice as much.
+    try:
+        if (adv_id := fields.adv_id) is not None:
+            texts.setdefault(name := "adv_id", f"{adv_id}")
+        if (aweme_id := fields.aweme_id) is not None:
+            texts.setdefault(name := "aweme_id", f"{aweme_id}")
+        if (plan_id := fields.plan_id) is not None:
+            texts.setdefault(name := "plan_id", f"{plan_id}")
+        if (monitor_type := fields.monitor_type) is not None:
+            texts.setdefault("monitor_type", f"{monitor_type}")
+        if (co_id := fields.co_id) is not None:
+            texts.setdefault(name := "co_id", f"{co_id}")
+    except ValueError as error:  # an integer of more digits than Python writes
+        raise InvalidEntry(f"$.{name}", f"cannot be written as JSON: {error}") from None
+
+
+def _level(text: str) -> LogLevel:
     try:
         return LogLevel.parse(text)
     except ValueError as error:
@@ -251,29 +275,29 @@ def _depth(value: object, stop: int) -> int:
 
 def text_bytes(entry: LogEntry) -> int:
     """UTF-8 bytes of all text of an entry. Raises InvalidEntry for text that UTF-8 cannot carry."""
-    return entry.counted_bytes or _utf8_bytes(_texts_of(entry), entry.metadata)
+    if entry.counted_bytes:
+        return entry.counted_bytes
+    texts = (*_texts_of(entry), *entry.metadata, *entry.metadata.values())
+    try:
+        return _utf8_bytes(texts)
+    except UnicodeEncodeError:
+        raise _not_text(texts, entry.metadata) from None
 
 
 _texts_of = attrgetter("id", "service_name", "message", "timestamp", "trace_id", "span_id")
 _TEXT_NAMES = ("log_id", "service_name", "message", "timestamp", "trace_id", "span_id")
 
 
-def _utf8_bytes(texts: tuple[str, ...], metadata: Mapping[str, str]) -> int:
+def _utf8_bytes(texts: tuple[str, ...]) -> int:
     # One string of all: to look at each by itself costs five times as much.
-    text = "".join((*texts, *metadata, *metadata.values()))
-    if text.isascii():
-        return len(text)
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        raise _not_text(texts, metadata) from None
+    text = "".join(texts)
+    return len(text) if text.isascii() else len(text.encode())
 
 
-def _not_text(texts: tuple[str, ...], metadata: Mapping[str, str]) -> InvalidEntry:
+def _not_text(texts: tuple[str, ...], metadata: Iterable[str]) -> InvalidEntry:
     """Which of the texts of an entry UTF-8 cannot carry, and where."""
-    named = [*zip(_TEXT_NAMES, texts, strict=True), *(("metadata", key) for key in metadata)]
-    named += [(f"metadata.{key}", value) for key, value in metadata.items()]
-    for name, text in named:
+    names = (*_TEXT_NAMES, *("metadata" for _ in metadata), *(f"metadata.{key}" for key in metadata))
+    for name, text in zip(names, texts, strict=True):
         try:
             text.encode()
         except UnicodeEncodeError as error:
