@@ -91,27 +91,21 @@ def sample_drafts(
 ) -> Iterator[EntryDraft]:
     """Generated logs of the contract's shape, without end; the traces count from 000000."""
     levels = tuple(LogLevel.__members__)
+    # Not randint() and choice(): fair to the last bit, they would be a tenth of the price of a write.
+    draw = random.random
     number = 0
-
-    def between(low: int, high: int) -> int:
-        # randint() is fair to the last bit, and would be a tenth of the price of a write.
-        return low + int(random.random() * (high - low + 1))
-
-    def choice(values: tuple[str, ...]) -> str:
-        return values[between(0, len(values) - 1)]
-
     while True:
         fields = EntryFields(
-            message=f"concurrent test log {number}: {choice(_MONITOR_TYPES)} handled",
+            message=f"concurrent test log {number}: {_MONITOR_TYPES[int(draw() * len(_MONITOR_TYPES))]} handled",
             service_name=f"{service_name}-concurrent-test",
-            level=choice(levels),
+            level=levels[int(draw() * len(levels))],
             trace_id=f"{service_name}-trace-{number:06}",
             span_id=f"{service_name}-span-{number:06}",
-            adv_id=between(1_000_000, 9_999_999),
-            aweme_id=between(100_000_000, 999_999_999),
-            plan_id=between(10_000, 99_999),
-            monitor_type=choice(_MONITOR_TYPES),
-            co_id=between(1_000, 9_999),
+            adv_id=1_000_000 + int(draw() * 9_000_000),
+            aweme_id=100_000_000 + int(draw() * 900_000_000),
+            plan_id=10_000 + int(draw() * 90_000),
+            monitor_type=_MONITOR_TYPES[int(draw() * len(_MONITOR_TYPES))],
+            co_id=1_000 + int(draw() * 9_000),
             timestamp=now(),
         )
         yield EntryDraft(fields, {"client_type": client_type})
