@@ -95,8 +95,9 @@ def sample_drafts(
     draw = random.random
     number = 0
     while True:
+        monitor_type = _MONITOR_TYPES[int(draw() * len(_MONITOR_TYPES))]
         fields = EntryFields(
-            message=f"concurrent test log {number}: {_MONITOR_TYPES[int(draw() * len(_MONITOR_TYPES))]} handled",
+            message=f"concurrent test log {number}: {monitor_type} handled",
             service_name=f"{service_name}-concurrent-test",
             level=levels[int(draw() * len(levels))],
             trace_id=f"{service_name}-trace-{number:06}",
@@ -104,7 +105,7 @@ def sample_drafts(
             adv_id=1_000_000 + int(draw() * 9_000_000),
             aweme_id=100_000_000 + int(draw() * 900_000_000),
             plan_id=10_000 + int(draw() * 90_000),
-            monitor_type=_MONITOR_TYPES[int(draw() * len(_MONITOR_TYPES))],
+            monitor_type=monitor_type,
             co_id=1_000 + int(draw() * 9_000),
             timestamp=now(),
         )
