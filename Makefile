@@ -25,6 +25,10 @@ help: ## list what can be made
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/bench.lock
 	@touch $@
 
+.venv/.fuzz: .venv/.dev requirements/fuzz.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/fuzz.lock
+	@touch $@
+
 setup: .venv/.runtime ## make .venv with .venv/bin/logbridge
 
 run: setup ## start the log service and the bridge together
@@ -75,6 +79,8 @@ lock: ## renew requirements/*.lock (needs uv)
 	  --no-annotate -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/runtime.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -c requirements/dev.lock pyproject.toml --extra bench -o requirements/bench.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate -c requirements/dev.lock pyproject.toml --extra fuzz -o requirements/fuzz.lock
 
 wheel: .venv/.dev ## build dist/*.whl
 	$(BIN)/python -m build --no-isolation --wheel

@@ -1,0 +1,28 @@
+"""Settings: the table of all, how they are read, and what URLs in them may look like."""
+
+from logbridge.entrypoints.settings.reading import Explained, explain, load, unknown_variables
+from logbridge.entrypoints.settings.table import SETTINGS, Opening, Setting, Settings, variable_of
+from logbridge.entrypoints.settings.urls import (
+    check_bridge_url,
+    check_sink_url,
+    check_spool_url,
+    check_store_url,
+    parse_rate,
+)
+
+__all__ = [
+    "SETTINGS",
+    "Explained",
+    "Opening",
+    "Setting",
+    "Settings",
+    "check_bridge_url",
+    "check_sink_url",
+    "check_spool_url",
+    "check_store_url",
+    "explain",
+    "load",
+    "parse_rate",
+    "unknown_variables",
+    "variable_of",
+]

@@ -1,0 +1,82 @@
+"""What URLs and addresses in settings may look like. Each check raises ValueError that says what is allowed."""
+
+import re
+from ipaddress import ip_network
+from urllib.parse import SplitResult, urlsplit
+
+def check_sink_url(url: str) -> tuple[str, str]:
+    """A sink URL as (scheme, address). Raises ValueError that says what is allowed."""
+    parts = urlsplit(url)
+    if parts.scheme == "memory" and not parts.path and not parts.netloc:
+        return "memory", ""
+    if parts.scheme not in ("grpc", "grpcs") or not parts.hostname or parts.path.strip("/") or not _has_port(parts):
+        raise ValueError("allowed are grpc://host:port, grpcs://host:port and memory://")
+    return parts.scheme, parts.netloc
+
+
+def _has_port(parts: SplitResult) -> bool:
+    return _port_is_valid(parts) and bool(parts.port)
+
+
+def _port_is_valid(parts: SplitResult) -> bool:
+    try:
+        _ = parts.port
+    except ValueError:  # above 65535, or no number
+        return False
+    return True
+
+
+def check_store_url(url: str) -> tuple[str, str]:
+    """A store URL as (scheme, path). Raises ValueError that says what is allowed."""
+    parts = urlsplit(url)
+    if parts.scheme == "memory" and not parts.path and not parts.netloc:
+        return "memory", ""
+    path = parts.path[1:]
+    if parts.scheme != "sqlite" or parts.netloc or not path or path.endswith("/"):
+        raise ValueError("allowed are sqlite:///file (sqlite:////file from the root) and memory://")
+    return "sqlite", path
+
+
+def check_spool_url(url: str) -> str:
+    """A spool URL as the path of its directory. Raises ValueError that says what is allowed."""
+    parts = urlsplit(url)
+    path = parts.path[1:]
+    if parts.scheme != "sqlite" or parts.netloc or not path:
+        raise ValueError("allowed is sqlite:///directory (sqlite:////directory from the root)")
+    return path
+
+
+def check_bridge_url(url: str) -> None:
+    """Raises ValueError that says what is allowed."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _port_is_valid(parts):
+        raise ValueError("allowed is http://host:port or https://host:port")
+
+
+def check_networks(texts: frozenset[str]) -> None:
+    """IP addresses or networks. Raises ValueError that says what is allowed."""
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"allowed are addresses and networks such as 10.0.0.0/8: {error}") from None
+
+
+def check_origins(texts: frozenset[str]) -> None:
+    """Origins as browsers write them (RFC 6454, section 6.2). Raises ValueError that says what is allowed."""
+    for text in texts:
+        parts = urlsplit(text)
+        plain = f"{parts.scheme}://{parts.netloc}"
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in text or text != plain.lower():
+            raise ValueError("allowed are origins such as https://app.example or http://localhost:3000")
+
+
+_RATE = re.compile(r"([1-9]\d{0,8})/([smh])", re.ASCII)
+
+
+def parse_rate(text: str) -> tuple[int, int]:
+    """``1000/s`` as (requests, seconds). Raises ValueError that says what is allowed."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("allowed are rates such as 1000/s, 60000/m and 100000/h")
+    return int(match[1]), {"s": 1, "m": 60, "h": 3600}[match[2]]
