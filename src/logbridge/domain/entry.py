@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from logbridge.domain.errors import EntryTooLarge, InvalidEntry
+from logbridge.domain.errors import EntryTooLarge, InvalidEntry, ServiceForbidden
 from logbridge.domain.timestamp import epoch_us
 
 
@@ -199,6 +199,16 @@ class EntryMaker(Struct, frozen=True):
         return LogEntry(
             log_id, service_name, level, message, timestamp, metadata, trace_id, span_id, assigned, size_bytes
         )
+
+    def make_within(self, services: frozenset[str], draft: EntryDraft, arrived: str = "") -> LogEntry:
+        """As make(), for a caller that may write as these services only: an entry that names none is the
+        only one's. Raises ServiceForbidden, too.
+        """
+        maker = self if len(services) > 1 else msgspec.structs.replace(self, service_name=next(iter(services)))
+        entry = maker.make(draft, arrived)
+        if entry.service_name not in services:
+            raise ServiceForbidden(entry.service_name, services)
+        return entry
 
     def _metadata(self, draft: EntryDraft) -> dict[str, str]:
         # The metadata object comes first: a name given there wins over the same name at the top level.

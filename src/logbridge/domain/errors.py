@@ -2,13 +2,15 @@
 
 LogbridgeError
 ├── InvalidEntry            this entry can never be written: which field, and why
-│   └── EntryTooLarge       it is larger than one entry may be
+│   ├── EntryTooLarge       it is larger than one entry may be
+│   └── ServiceForbidden    it is of a service that this key is not for
 ├── InvalidRequest          the call as a whole makes no sense: which field, and why
 │   └── LimitExceeded       it asks for more than a setting allows: which setting, and its value
 ├── ReaderError             a question about stored logs found no answer
 │   ├── QueryNotSupported   this log service cannot answer it
 │   ├── ReaderUnavailable   the log service was not reached, or did not answer in time
 │   └── QueryRefused        the log service refused the question
+├── KeysError               the keys file cannot be used: which, and what to do
 ├── StoreError              the store cannot be opened or used: which, and what to do
 └── InvalidSetting          a setting makes no sense: its name, its value, what is allowed
 """
@@ -36,6 +38,14 @@ class EntryTooLarge(InvalidEntry):
 
     def __init__(self, size_bytes: int, bytes_max: int) -> None:
         super().__init__("$", f"the entry has {size_bytes} bytes of text, at most {bytes_max} are allowed")
+
+
+class ServiceForbidden(InvalidEntry):
+    """A log, or a question, of a service that the caller's key is not for."""
+
+    def __init__(self, service_name: str, services: frozenset[str]) -> None:
+        names = ", ".join(sorted(services))
+        super().__init__("$.service_name", f"this key is for {names}, not for {service_name[:100]}")
 
 
 class InvalidRequest(LogbridgeError):
@@ -74,6 +84,10 @@ class ReaderUnavailable(ReaderError):
 
 class QueryRefused(ReaderError):
     """The log service answered that the question is wrong."""
+
+
+class KeysError(LogbridgeError):
+    """A keys file that cannot be read or changed; the message names it and says what to do."""
 
 
 class StoreError(LogbridgeError):

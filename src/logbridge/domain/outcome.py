@@ -11,6 +11,7 @@ class Cause(Enum):
     INVALID = "invalid"  # it breaks the contract
     TOO_LARGE = "too large"  # larger than one entry may be, here or there
     CONFLICT = "conflict"  # its id is taken by other content
+    FORBIDDEN = "forbidden"  # this key is not for that service
     PEER_REFUSED = "refused by the log service"
     OVERLOADED = "overloaded"  # too much in flight here, or the log service's queue is full
     UNAVAILABLE = "unavailable"  # the log service was not reached

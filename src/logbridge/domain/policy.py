@@ -166,11 +166,12 @@ class Asked(Struct, frozen=True):
     """What a caller asks of one write, beside what the settings say.
 
     durable: an answer as soon as the entry is on the disk here, where there is a spool. timeout_s: seconds
-    that the caller waits for the answer.
+    that the caller waits for the answer. services: the only ones whose logs it may write, empty for any.
     """
 
     durable: bool = False
     timeout_s: float | None = None
+    services: frozenset[str] = frozenset()
 
 
 class DeadlinePolicy(Struct, frozen=True):

@@ -1,11 +1,12 @@
 """Questions about stored logs, and their answers."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
+import msgspec
 from msgspec import Meta, Struct
 
 from logbridge.domain.entry import LogEntry, LogLevel
-from logbridge.domain.errors import InvalidRequest
+from logbridge.domain.errors import InvalidRequest, ServiceForbidden
 from logbridge.domain.timestamp import epoch_us
 
 LIMIT_DEFAULT = 100
@@ -19,10 +20,12 @@ class LogFilter(Struct, frozen=True, kw_only=True):
     """Which logs: all that are given must hold, an empty one holds for every log.
 
     start_time and end_time: RFC 3339, both included. text: found in the message, letter case ignored.
+    services: whose logs the caller may see at all; service_name asks within them.
     Raises InvalidRequest for a time that is none.
     """
 
     service_name: str = ""
+    services: frozenset[str] = frozenset()
     level: LogLevel | None = None
     start_time: str = ""
     end_time: str = ""
@@ -38,10 +41,26 @@ class LogFilter(Struct, frozen=True, kw_only=True):
             except (ValueError, OverflowError) as error:
                 raise InvalidRequest(f"$.{name}", f"{error}, got {value[:40]!r}") from None
 
+    def within(self, services: frozenset[str]) -> Self:
+        """The same question, narrowed to the logs of these services; empty for any.
+
+        Raises ServiceForbidden if it asks for another one by name.
+        """
+        if not services:
+            return self
+        if self.service_name:
+            if self.service_name not in services:
+                raise ServiceForbidden(self.service_name, services)
+            return self
+        if len(services) == 1:
+            return msgspec.structs.replace(self, service_name=next(iter(services)))
+        return msgspec.structs.replace(self, services=services)
+
     def matches(self, entry: LogEntry) -> bool:
         """Whether an entry is one of those asked for."""
         return (
             self.service_name in ("", entry.service_name)
+            and (not self.services or entry.service_name in self.services)
             and self.level in (None, entry.level)
             and self.trace_id in ("", entry.trace_id)
             and self.metadata.items() <= entry.metadata.items()

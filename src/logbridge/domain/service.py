@@ -9,6 +9,7 @@ from logbridge.domain.errors import (
     InvalidRequest,
     LimitExceeded,
     QueryNotSupported,
+    ServiceForbidden,
 )
 from logbridge.domain.outcome import Cause, Outcome, Refused
 from logbridge.domain.policy import Asked, DeadlinePolicy, RequestLimits
@@ -50,10 +51,9 @@ class LogBridge:
 
     async def write(self, draft: EntryDraft, asked: Asked = NOTHING_ASKED) -> Outcome:
         """Write one log. What is wrong with it is an outcome too (Refused, with the field and the reason)."""
-        try:
-            entry = self._maker.make(draft)
-        except InvalidEntry as error:
-            return refused(error, draft.fields.log_id or "")
+        entry = self._made(draft, "", asked.services)
+        if not isinstance(entry, LogEntry):
+            return entry
         outcomes = await self._chain(asked).write((entry,), deadline=self._deadline(asked))
         return outcomes[0]
 
@@ -67,7 +67,7 @@ class LogBridge:
         """
         self.check_batch_size(len(drafts))
         arrived = self._maker.now()
-        made = [self._made(draft, arrived) for draft in drafts]
+        made = [self._made(draft, arrived, asked.services) for draft in drafts]
         entries = [entry for entry in made if isinstance(entry, LogEntry)]
         chain, deadline = self._chain(asked), self._deadline(asked)
         written = iter(await chain.write(entries, deadline=deadline) if entries else ())
@@ -80,13 +80,22 @@ class LogBridge:
         if count > self.limits.batch_entries_max:
             raise LimitExceeded("$.log_entries", "MAX_BATCH_SIZE", count, self.limits.batch_entries_max)
 
-    async def query(self, query: LogQuery) -> LogPage:
-        """One page of stored logs. Raises QueryNotSupported, QueryRefused or ReaderUnavailable."""
-        return await self._readable().query(query, deadline=self._deadline(NOTHING_ASKED))
+    async def query(self, query: LogQuery, services: frozenset[str] = frozenset()) -> LogPage:
+        """One page of stored logs. services: whose logs the caller may see, empty for any.
 
-    def follow(self, which: LogFilter, after: int | None = None) -> AsyncGenerator[Followed, None]:
-        """New logs as they are stored; see LogReader.follow. Raises QueryNotSupported."""
-        return self._readable().follow(which, after=after)
+        Raises QueryNotSupported, QueryRefused, ReaderUnavailable, or ServiceForbidden.
+        """
+        narrowed = query.within(services)
+        return await self._readable().query(narrowed, deadline=self._deadline(NOTHING_ASKED))
+
+    def follow(
+        self, which: LogFilter, after: int | None = None, services: frozenset[str] = frozenset()
+    ) -> AsyncGenerator[Followed, None]:
+        """New logs as they are stored; see LogReader.follow. services: as in query.
+
+        Raises QueryNotSupported or ServiceForbidden.
+        """
+        return self._readable().follow(which.within(services), after=after)
 
     async def health(self) -> SinkHealth:
         """Whether the log service would take entries now. Writes nothing."""
@@ -110,11 +119,13 @@ class LogBridge:
             raise QueryNotSupported("this sink only writes: it cannot be asked for stored logs")
         return self._reader
 
-    def _made(self, draft: EntryDraft | InvalidEntry, arrived: str) -> LogEntry | Refused:
+    def _made(
+        self, draft: EntryDraft | InvalidEntry, arrived: str, services: frozenset[str]
+    ) -> LogEntry | Refused:
         if isinstance(draft, InvalidEntry):
             return refused(draft)
         try:
-            return self._maker.make(draft, arrived)
+            return self._maker.make_within(services, draft, arrived) if services else self._maker.make(draft, arrived)
         except InvalidEntry as error:
             return refused(error, draft.fields.log_id or "")
 
@@ -124,6 +135,11 @@ class LogBridge:
 
 
 def refused(error: InvalidEntry, log_id: str = "") -> Refused:
-    """What becomes of an entry that breaks a rule: refused, too large told apart."""
-    cause = Cause.TOO_LARGE if isinstance(error, EntryTooLarge) else Cause.INVALID
-    return Refused(log_id, str(error), cause)
+    """What becomes of an entry that breaks a rule: refused, with a cause of its own where there is one."""
+    return Refused(log_id, str(error), _CAUSES.get(type(error), Cause.INVALID))
+
+
+_CAUSES: dict[type[InvalidEntry], Cause] = {
+    EntryTooLarge: Cause.TOO_LARGE,
+    ServiceForbidden: Cause.FORBIDDEN,
+}

@@ -20,6 +20,7 @@ from logbridge.adapters.delivery.spooler import Spooler
 from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.grpc.sink import GrpcSink
+from logbridge.adapters.keys.ring import KeyRing
 from logbridge.adapters.memory import MemorySink
 from logbridge.adapters.spool.inventory import SpoolInventory
 from logbridge.adapters.spool.lock import BridgeLock
@@ -171,9 +172,21 @@ def build_maker(settings: Settings) -> EntryMaker:
     )
 
 
+def open_keys(settings: Settings) -> KeyRing | None:
+    """The keys of LOGBRIDGE_KEYS_FILE, None without one. Raises KeysError."""
+    if not settings.keys_file:
+        return None
+    return KeyRing(Path(settings.keys_file), now_us, time.monotonic)
+
+
+def now_us() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
 def utc_now() -> str:
     """Now as RFC 3339 with microseconds."""
-    return rfc3339_utc(time.time_ns() // 1000)
+    return rfc3339_utc(now_us())
 
 
 def new_id() -> str:
@@ -228,6 +241,7 @@ class Container(containers.DeclarativeContainer):
     durable = providers.Singleton(build_durable, spooler, settings, in_flight)
     bridge = providers.Singleton(build_bridge, delivered, durable, reader, maker, settings)
     store = providers.Singleton(open_store, settings)
+    keys = providers.Singleton(open_keys, settings)
 
 
 def make_container(settings: Settings, sink: LogSink | None = None, spool_token: str = "") -> Container:

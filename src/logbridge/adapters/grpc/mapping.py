@@ -77,6 +77,7 @@ def to_request(which: LogFilter) -> pb.QueryLogRequest:
         metadata_filters=which.metadata,
         trace_id=which.trace_id,
         q=which.text,
+        service_names=sorted(which.services),
     )
     if which.level is not None:
         request.level = pb.LogLevel.Name(which.level)  # type: ignore[assignment]  # the stub knows numbers only
@@ -103,6 +104,7 @@ def from_request(request: pb.QueryLogRequest) -> LogQuery:
         trace_id=request.trace_id,
         metadata=dict(request.metadata_filters),
         text=request.q,
+        services=frozenset(request.service_names),
         limit=min(request.limit or LIMIT_DEFAULT, LIMIT_MAX),
         offset=request.offset,
     )

@@ -38,6 +38,8 @@ class GrpcReader:
                 raise QueryNotSupported(
                     f"{self._connection.address}: this log service has no full text search"
                 )
+            if query.services:
+                raise self._not_narrowed(query)
             # An entry of another level shows that no level does mean any level to this peer.
             if query.level is not None or any(entry.level is not LogLevel.DEBUG for entry in page.entries):
                 return page
@@ -54,7 +56,11 @@ class GrpcReader:
         if not response.success:
             reason = response.error_message or "the query failed, no reason given"
             raise QueryRefused(f"{self._connection.address}: {reason}")
-        return LogPage([from_message(log) for log in response.logs], response.total_count), answer.ours
+        page = LogPage([from_message(log) for log in response.logs], response.total_count)
+        if any(query.services and entry.service_name not in query.services for entry in page.entries):
+            # A peer that ignores what it was asked must not show a caller the logs of others.
+            raise self._not_narrowed(query)
+        return page, answer.ours
 
     async def _merged(self, query: LogQuery, deadline: Deadline) -> LogPage:
         needed = query.offset + query.limit
@@ -85,7 +91,11 @@ class GrpcReader:
         call = self._connection.stream("FollowLog", request.SerializeToString())
         try:
             async for raw in call:
-                yield self._followed(raw)
+                followed = self._followed(raw)
+                entry = followed.entry
+                if entry is not None and which.services and entry.service_name not in which.services:
+                    raise self._not_narrowed(which)
+                yield followed
         except AioRpcError as error:
             raise reader_error_of(failure_of(self._connection.address, error)) from None
         except asyncio.CancelledError:
@@ -103,6 +113,13 @@ class GrpcReader:
             raise self._garbage() from None
         entry = from_message(response.log_entry) if response.HasField("log_entry") else None
         return Followed(response.sequence, entry)
+
+    def _not_narrowed(self, which: LogFilter) -> QueryNotSupported:
+        names = ", ".join(sorted(which.services))
+        return QueryNotSupported(
+            f"{self._connection.address}: this log service cannot be asked for several services at once: "
+            f"name one of {names} with service_name"
+        )
 
     def _check_open(self) -> None:
         if self._connection.closing:

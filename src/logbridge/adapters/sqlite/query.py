@@ -66,6 +66,9 @@ def _where(which: LogFilter) -> tuple[str, tuple[object, ...]]:
 def _field_conditions(which: LogFilter) -> Iterable[Condition]:
     if which.service_name:
         yield "service_name = ?", (which.service_name,)
+    if which.services:
+        names = sorted(which.services)
+        yield f"service_name IN ({', '.join('?' * len(names))})", tuple(names)
     if which.level is not None:
         yield "level = ?", (int(which.level),)
     if which.trace_id:

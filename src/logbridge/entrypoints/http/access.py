@@ -1,12 +1,16 @@
-"""Who may read logs and make load without keys: callers on this machine, and whom a setting lets in."""
+"""Who may do what over HTTP: by key, by session, and as a stranger where no keys are set."""
 
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
+from logbridge.adapters.keys.ring import KeyRing
+from logbridge.domain.access import Caller
+from logbridge.domain.access import Scope as Right
 from logbridge.entrypoints.http.problems import RequestRejected
-from logbridge.entrypoints.settings import Opening, Settings
+from logbridge.entrypoints.http.sessions import Sessions, session_cookie
+from logbridge.entrypoints.settings import Settings
 
 # Any of these says that somebody else asked, and a program on this machine only passes it on.
 _FORWARDING = frozenset(
@@ -24,16 +28,103 @@ _FORWARDING = frozenset(
         b"cf-connecting-ip",
     }
 )
+_STRANGER = Caller()
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="logbridge"'}
+_WRONG_KEY = {"WWW-Authenticate": 'Bearer realm="logbridge", error="invalid_token"'}
 
 
-def require_access(scope: Scope, settings: Settings, opening: Opening) -> None:
-    """Raises RequestRejected (403) naming the setting, unless the caller is local or ``opening`` is open."""
-    if opening in settings.open or is_local(scope):
-        return
-    path = scope["path"]
-    raise RequestRejected(
-        403, f"{path} answers callers on this machine only; LOGBRIDGE_OPEN={opening} opens it to others"
-    )
+class Gate:
+    """Lets a request in, or rejects it with 401 or 403.
+
+    ring: the keys, None where there are none: writing then is open, and the rest answers local callers and
+    whom LOGBRIDGE_OPEN lets in.
+    """
+
+    def __init__(self, settings: Settings, ring: KeyRing | None, sessions: Sessions) -> None:
+        self._open = settings.open
+        self._ring = ring
+        self._sessions = sessions
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need keys here."""
+        return self._ring is not None
+
+    def identify(self, scope: Scope) -> Caller:
+        """Who asks, whatever for; without keys, what such a caller may do. Raises RequestRejected (401)."""
+        if self._ring is not None:
+            return self._caller(scope, self._ring)
+        openings = {Right.READ: "read", Right.TEST: "test"}
+        local = is_local(scope)
+        rights = {right for right, opening in openings.items() if local or opening in self._open}
+        return Caller(scopes=frozenset({Right.WRITE} | rights))
+
+    def admit(self, scope: Scope, right: Right) -> Caller:
+        """Who asks. Raises RequestRejected: 401 without a key or with a wrong one, 403 without the right."""
+        if self._ring is None:
+            if right is not Right.WRITE:
+                self._require_local(scope, right)
+            return _STRANGER
+        caller = self._caller(scope, self._ring)
+        if not caller.may(right):
+            raise RequestRejected(
+                403, f"the key {caller.name} may not do that: {scope['path']} needs the scope {right}"
+            )
+        return caller
+
+    def _caller(self, scope: Scope, ring: KeyRing) -> Caller:
+        key = shown_key(scope)
+        if key is None:
+            caller = self._by_session(scope, ring)
+        else:
+            caller = ring.find(key)
+            if caller is None:
+                raise RequestRejected(401, "this key is unknown, revoked or expired", _WRONG_KEY)
+        if caller is None:
+            reason = f"{scope['path']} needs a key: send Authorization: Bearer KEY or X-API-Key: KEY"
+            raise RequestRejected(401, reason, _CHALLENGE)
+        return caller
+
+    def _by_session(self, scope: Scope, ring: KeyRing) -> Caller | None:
+        # A cookie comes with whatever a page makes the browser ask; what only reads can be let in by it.
+        if scope["method"] not in ("GET", "HEAD"):
+            return None
+        cookie = session_cookie(scope)
+        key_id = None if cookie is None else self._sessions.key_id_of(cookie)
+        return None if key_id is None else ring.find_by_id(key_id)
+
+    def _require_local(self, scope: Scope, right: Right) -> None:
+        opening = "test" if right is Right.TEST else "read"
+        if opening in self._open or is_local(scope):
+            return
+        path = scope["path"]
+        raise RequestRejected(
+            403, f"{path} answers callers on this machine only; LOGBRIDGE_OPEN={opening} opens it to others"
+        )
+
+
+def shown_key(scope: Scope) -> str | None:
+    """The key of ``Authorization: Bearer`` or ``X-API-Key``; None without one.
+
+    Raises RequestRejected (401) for several, or for another scheme.
+    """
+    shown = [_key_of(name, value) for name, value in scope["headers"] if name in _KEY_HEADERS]
+    if len(shown) > 1:
+        raise RequestRejected(401, "more than one key: send one of Authorization and X-API-Key", _CHALLENGE)
+    return shown[0] if shown else None
+
+
+_KEY_HEADERS = frozenset((b"authorization", b"x-api-key"))
+
+
+def _key_of(name: bytes, value: bytes) -> str:
+    text = value.decode("latin-1").strip()
+    if name == b"x-api-key":
+        return text
+    scheme, _, key = text.partition(" ")
+    if scheme.lower() != "bearer":
+        raise RequestRejected(401, "Authorization is not Bearer: send Authorization: Bearer KEY", _CHALLENGE)
+    return key.strip()
 
 
 def is_local(scope: Scope) -> bool:

@@ -1,6 +1,7 @@
 """The ASGI application: routes, the answers to whatever has no route, and the life of the container."""
 
 import functools
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,12 +14,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from logbridge import __version__
 from logbridge.entrypoints.container import Container, close, start, utc_now
+from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.docs_pages import docs_routes
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.problems import Answer, fault, ok, problem
-from logbridge.entrypoints.http.routes import api_routes, operations, root_of
+from logbridge.entrypoints.http.routes import Parts, api_routes, operations, root_of
+from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
+from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
 from logbridge.entrypoints.http.tail import Tail
 
 
@@ -34,8 +38,8 @@ class Bridge(Starlette):
         await (endpoint or super().__call__)(scope, receive, send)
 
 
-def create_app(container: Container) -> Starlette:
-    """The application over a container's bridge.
+def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
+    """The application over a container's bridge. session_secret: what several workers sign sessions with.
 
     ``app.state.lifecycle`` tells it that the server is stopping, and closes the container: when the server
     begins to drain, or else when the lifespan ends.
@@ -44,7 +48,9 @@ def create_app(container: Container) -> Starlette:
     bridge = container.bridge()
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
-    endpoints = Endpoints(bridge, settings, lifecycle, utc_now)
+    sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES))
+    gate = Gate(settings, container.keys(), sessions)
+    endpoints = Endpoints(bridge, gate, settings, lifecycle, utc_now)
     document = ok(openapi_document(table, settings))
     root = ok(root_of(table, settings, __version__))
 
@@ -57,7 +63,8 @@ def create_app(container: Container) -> Starlette:
         finally:
             await lifecycle.drain(settings.drain_s)
 
-    routes = api_routes(table, endpoints, Tail(bridge, settings, lifecycle))
+    parts = Parts(endpoints, Tail(bridge, gate, settings, lifecycle), SessionEndpoints(gate, sessions))
+    routes = api_routes(table, parts)
     app = Bridge(
         routes=[
             *routes,

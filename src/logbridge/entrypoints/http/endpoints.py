@@ -1,6 +1,7 @@
 """What each operation does: a request in, an Answer out; plain ASGI, no request or response objects."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from random import Random
@@ -9,13 +10,14 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from logbridge.domain.access import Scope as Right
 from logbridge.domain.entry import EntryDraft, split_path
 from logbridge.domain.errors import InvalidRequest, LogbridgeError
 from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts
 from logbridge.domain.outcome import Accepted, Outcome, Unknown
 from logbridge.domain.policy import Asked
 from logbridge.domain.service import LogBridge
-from logbridge.entrypoints.http.access import require_access
+from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.decode import (
     ClientLeft,
     decode_batch,
@@ -92,19 +94,20 @@ def failed_query(detail: str) -> QueryResult:
 
 
 class Endpoints:
-    """The operations of one bridge. now: gives the time as RFC 3339."""
+    """The operations of one bridge. gate: lets callers in. now: gives the time as RFC 3339."""
 
     def __init__(
-        self, bridge: LogBridge, settings: Settings, lifecycle: Lifecycle, now: Callable[[], str]
+        self, bridge: LogBridge, gate: Gate, settings: Settings, lifecycle: Lifecycle, now: Callable[[], str]
     ) -> None:
         self._bridge = bridge
+        self._gate = gate
         self._settings = settings
         self._body_bytes_max = settings.body_bytes_max
         self._lifecycle = lifecycle
         self._now = now
 
     async def write(self, scope: Scope, receive: Receive) -> Answer:
-        asked = read_asked(scope)
+        asked = read_asked(scope, self._gate.admit(scope, Right.WRITE).services)
         # The body has no name here: it would stay in memory for as long as the write is under way.
         draft = decode_entry(await read_json_body(scope, receive, self._body_bytes_max))
         outcome = await self._bridge.write(draft, asked)
@@ -116,7 +119,7 @@ class Endpoints:
         return ok(result)
 
     async def batch(self, scope: Scope, receive: Receive) -> Answer:
-        asked = read_asked(scope)
+        asked = read_asked(scope, self._gate.admit(scope, Right.WRITE).services)
         body = await read_json_body(scope, receive, self._body_bytes_max)
         drafts = decode_batch(body, self._bridge.check_batch_size)
         outcomes = await self._bridge.write_batch(drafts, asked)
@@ -127,11 +130,11 @@ class Endpoints:
         return gravest_problem(outcomes, f"{_nothing(outcomes)}; {result.errors[0]}", result)
 
     async def concurrent_test(self, scope: Scope, receive: Receive) -> Answer:
-        require_access(scope, self._settings, "test")
+        services = self._gate.admit(scope, Right.TEST).services
         body = await read_json_body(scope, receive, self._body_bytes_max)
         plan = self._plan(body)
         plan.check(self._bridge.limits)
-        report = await self._run(plan, receive)
+        report = await self._run(plan, receive, services)
         result = load_test_result(report)
         if report.success_count:
             return ok(result)
@@ -150,8 +153,8 @@ class Endpoints:
         return ok(body, 200 if health.reachable else 503)
 
     async def query(self, scope: Scope, _receive: Receive) -> Answer:
-        require_access(scope, self._settings, "read")
-        return ok(query_result(await self._bridge.query(read_query(scope))))
+        caller = self._gate.admit(scope, Right.READ)
+        return ok(query_result(await self._bridge.query(read_query(scope), caller.services)))
 
     async def livez(self, _scope: Scope, _receive: Receive) -> Answer:
         return ok(Probe("alive"))
@@ -176,10 +179,9 @@ class Endpoints:
             min(_WORKERS_DEFAULT, limits.test_workers_max) if workers is None else workers,
         )
 
-    async def _run(self, plan: LoadTestPlan, receive: Receive) -> LoadTestReport:
-        running = asyncio.ensure_future(
-            run_load_test(plan, self._bridge.write, self._drafts(), time.monotonic)
-        )
+    async def _run(self, plan: LoadTestPlan, receive: Receive, services: frozenset[str]) -> LoadTestReport:
+        write = functools.partial(self._bridge.write, asked=Asked(services=services))
+        running = asyncio.ensure_future(run_load_test(plan, write, self._drafts(), time.monotonic))
         interrupts = Interrupts(self._lifecycle, receive)
         try:
             if await interrupts.wait_for(running):

@@ -18,7 +18,10 @@ def openapi_document(table: tuple[Operation, ...], settings: Settings) -> dict[s
     """The document as builtin values, ready for JSON."""
     paths: dict[str, Any] = {}
     for operation in table:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+        described = _operation(operation)
+        if operation.right is not None:
+            described["security"] = _security(settings)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
@@ -30,8 +33,19 @@ def openapi_document(table: tuple[Operation, ...], settings: Settings) -> dict[s
         # Relative to the document: it holds behind a proxy that adds a path prefix, too.
         "servers": [{"url": _root_from(settings.openapi_path), "description": "This bridge"}],
         "paths": paths,
-        "components": {"schemas": _components(table)},
+        "components": {"schemas": _components(table), "securitySchemes": _SECURITY_SCHEMES},
     }
+
+
+_SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key made by `logbridge key create`."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+}
+
+
+def _security(settings: Settings) -> list[dict[str, list[str]]]:
+    either: list[dict[str, list[str]]] = [{name: []} for name in _SECURITY_SCHEMES]
+    return either if settings.keys_file else [{}, *either]
 
 
 def _root_from(path: str) -> str:

@@ -41,18 +41,21 @@ def read_filter(scope: Scope) -> LogFilter:
     return LogFilter(**_read(scope, paged=False))
 
 
-def read_asked(scope: Scope) -> Asked:
+def read_asked(scope: Scope, services: frozenset[str]) -> Asked:
     """What the headers of a write ask: Request-Timeout (seconds) and Prefer: respond-async (RFC 7240).
 
-    Raises InvalidRequest for a Request-Timeout that is no time.
+    services: the only ones whose logs the caller may write. Raises InvalidRequest for a Request-Timeout that
+    is no time.
     """
-    asked = NOTHING_ASKED
+    durable, timeout_s = False, None
     for name, value in scope["headers"]:
         if name == b"prefer":
-            asked = Asked(asked.durable or _RESPOND_ASYNC.search(value) is not None, asked.timeout_s)
+            durable = durable or _RESPOND_ASYNC.search(value) is not None
         elif name == b"request-timeout":
-            asked = Asked(asked.durable, _seconds(value.decode("latin-1").strip()))
-    return asked
+            timeout_s = _seconds(value.decode("latin-1").strip())
+    if not durable and timeout_s is None and not services:
+        return NOTHING_ASKED
+    return Asked(durable, timeout_s, services)
 
 
 def _seconds(text: str) -> float:

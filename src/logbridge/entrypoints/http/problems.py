@@ -19,6 +19,7 @@ from logbridge.domain.errors import (
     QueryNotSupported,
     QueryRefused,
     ReaderUnavailable,
+    ServiceForbidden,
 )
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Unknown
 
@@ -35,6 +36,7 @@ STATUS_OF_CAUSE = {
     Cause.INVALID: 422,
     Cause.TOO_LARGE: 413,
     Cause.CONFLICT: 409,
+    Cause.FORBIDDEN: 403,
     Cause.PEER_REFUSED: 502,
     Cause.OVERLOADED: 503,
     Cause.UNAVAILABLE: 503,
@@ -76,6 +78,7 @@ _STATUS_OF_ERROR: tuple[tuple[type[LogbridgeError], int], ...] = (
     (LimitExceeded, 400),
     (InvalidRequest, 422),
     (EntryTooLarge, 413),
+    (ServiceForbidden, 403),
     (InvalidEntry, 422),
     (QueryNotSupported, 501),
     (QueryRefused, 502),

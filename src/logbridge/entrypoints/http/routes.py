@@ -8,6 +8,7 @@ from msgspec import Struct
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from logbridge.domain.access import Scope as Right
 from logbridge.domain.query import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain, failed_batch, failed_query, failed_write
 from logbridge.entrypoints.http.parameters import REQUEST_TIMEOUT_S_MAX
@@ -27,8 +28,10 @@ from logbridge.entrypoints.http.schema import (
     QueryResult,
     Root,
     ServiceInfo,
+    Session,
     WriteRequest,
 )
+from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.tail import Tail
 from logbridge.entrypoints.results import BatchResult, WriteResult
 from logbridge.entrypoints.settings import Settings
@@ -54,19 +57,28 @@ class Parameter(Struct, frozen=True):
     where: str = "query"
 
 
+class Parts(Struct, frozen=True):
+    """What answers the operations."""
+
+    endpoints: Endpoints
+    tail: Tail
+    sessions: SessionEndpoints
+
+
 class Operation(Struct, frozen=True):
-    """One thing to ask. handler: makes its ASGI endpoint."""
+    """One thing to ask. handler: makes its ASGI endpoint. right: what a key needs for it, None for nothing."""
 
     name: str
     method: str
     path: str
     summary: str
-    handler: Callable[[Endpoints, Tail], ASGIApp]
+    handler: Callable[[Parts], ASGIApp]
     responses: dict[int, Response]
     description: str = ""
     request: type | None = None
     request_example: Any = None
     parameters: tuple[Parameter, ...] = ()
+    right: Right | None = None
     tag: str = ""
 
 
@@ -98,6 +110,11 @@ _TIME = "2024-08-30T10:30:45.123456+00:00"
 _HEALTHY = Health("healthy", _TIME, True, _SERVICE, "")
 _UNHEALTHY = Health("unhealthy", _TIME, False, _SERVICE, "nothing listens at localhost:50051")
 
+_SESSION = Session(keys=True, name="shop", scopes=["read", "write"], services=["shop"])
+_READING = (
+    "With keys, what a key bound to services sees is narrowed to these. Without keys it answers callers on this "
+    "machine only, unless LOGBRIDGE_OPEN has read."
+)
 _FILTERS = (
     Parameter("service_name", "Logs of this service.", {"type": "string"}),
     Parameter(
@@ -142,11 +159,13 @@ _ASKED = (
 
 _WHY = {
     400: "Not JSON, or over a limit that the settings name.",
-    403: "Closed to strangers.",
+    401: "No key, or one that is unknown, revoked or expired.",
+    403: "Closed to strangers, or the key lacks the scope or is not for that service.",
     409: "This log_id is taken by other content.",
     413: "The body or the log is too large.",
     415: "A media type or an encoding that is not supported.",
     422: "Valid JSON that does not fit: which field, and why.",
+    429: "More requests than this key or this address may make; Retry-After says when to come back.",
     501: "This log service cannot answer that.",
     502: "The log service refused.",
     503: "Too much in flight, or the log service is not reachable.",
@@ -154,11 +173,13 @@ _WHY = {
 }
 _DETAILS = {
     400: "the body is not JSON: Expecting value at line 1 column 1",
+    401: "/api/v1/logs/write needs a key: send Authorization: Bearer KEY or X-API-Key: KEY",
     403: "/api/v1/logs/query answers callers on this machine only; LOGBRIDGE_OPEN=read opens it to others",
     409: "this log_id is taken by other content",
     413: "the body is larger than LOGBRIDGE_BODY_BYTES_MAX=20971520 bytes",
     415: "Content-Type text/plain is not supported; send application/json",
     422: "$.adv_id: Expected `int | null`, got `str`",
+    429: "the key shop may make 1000 requests a second",
     501: "this sink only writes: it cannot be asked for stored logs",
     502: "the log service refused it",
     503: "nothing listens at localhost:50051",
@@ -181,7 +202,12 @@ def _example(status: int, beside: Callable[[str], Any]) -> Any:
 
 def operations(prefix: str) -> tuple[Operation, ...]:
     """Every operation of the API under its base path."""
-    groups = {"write": _writing(prefix), "read": _reading(prefix), "health": _about(prefix)}
+    groups = {
+        "write": _writing(prefix),
+        "read": _reading(prefix),
+        "session": _session(prefix),
+        "health": _about(prefix),
+    }
     return tuple(
         msgspec.structs.replace(operation, tag=tag) for tag, group in groups.items() for operation in group
     )
@@ -191,36 +217,40 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
     return (
         Operation(
             "write", "POST", f"{prefix}/write", "Write one log",
-            lambda endpoints, _: Plain(endpoints.write, failed_write),
+            lambda parts: Plain(parts.endpoints.write, failed_write),
             {
                 200: Response("The log service acknowledged it.", (WriteResult,), _WRITTEN),
                 202: Response("It is on the disk here, and will be delivered.", (WriteResult,), _WRITTEN),
-                **_problems(400, 409, 413, 415, 422, 502, 503, 504, also=WriteResult, beside=failed_write),
+                **_problems(
+                    400, 401, 403, 409, 413, 415, 422, 429, 502, 503, 504, also=WriteResult, beside=failed_write
+                ),
             },
             "Any name that is not listed goes into metadata. null in an optional field means leaving it out.",
-            WriteRequest, WRITE_EXAMPLE, _ASKED,
+            WriteRequest, WRITE_EXAMPLE, _ASKED, Right.WRITE,
         ),
         Operation(
             "batch", "POST", f"{prefix}/batch", "Write several logs",
-            lambda endpoints, _: Plain(endpoints.batch, failed_batch),
+            lambda parts: Plain(parts.endpoints.batch, failed_batch),
             {
                 200: Response("The log service acknowledged some of it.", (BatchResult,), _BATCH),
                 202: Response("Some of it is on the disk here, to be delivered.", (BatchResult,), _BATCH),
-                **_problems(400, 413, 415, 422, 502, 503, 504, also=BatchResult, beside=failed_batch),
+                **_problems(
+                    400, 401, 403, 413, 415, 422, 429, 502, 503, 504, also=BatchResult, beside=failed_batch
+                ),
             },
             "One result for every log, in the order of the request. A bad one does not sink the others.",
-            BatchRequest, {"log_entries": [WRITE_EXAMPLE, {"message": "two", "level": "ERROR"}]}, _ASKED,
+            BatchRequest, {"log_entries": [WRITE_EXAMPLE, {"message": "two", "level": "ERROR"}]}, _ASKED, Right.WRITE,
         ),
         Operation(
             "concurrent-test", "POST", f"{prefix}/concurrent-test", "Write many generated logs at once",
-            lambda endpoints, _: Plain(endpoints.concurrent_test),
+            lambda parts: Plain(parts.endpoints.concurrent_test),
             {
                 200: Response("The test ran, and something was written.", (LoadTestResult,), _TEST),
-                **_problems(400, 403, 413, 415, 422, 502, 503, 504),
+                **_problems(400, 401, 403, 413, 415, 422, 429, 502, 503, 504),
             },
-            "Each log is a write of its own. Answers callers on this machine only, unless LOGBRIDGE_OPEN has "
-            "test. When nothing was written, the report stands beside the problem.",
-            ConcurrentTestRequest, {"count": 500, "max_workers": 50},
+            "Each log is a write of its own. Without keys it answers callers on this machine only, unless "
+            "LOGBRIDGE_OPEN has test. When nothing was written, the report stands beside the problem.",
+            ConcurrentTestRequest, {"count": 500, "max_workers": 50}, right=Right.TEST,
         ),
     )  # fmt: skip
 
@@ -229,27 +259,53 @@ def _reading(prefix: str) -> tuple[Operation, ...]:
     return (
         Operation(
             "query", "GET", f"{prefix}/query", "Find stored logs, newest first",
-            lambda endpoints, _: Plain(endpoints.query, failed_query),
+            lambda parts: Plain(parts.endpoints.query, failed_query),
             {
                 200: Response("One page.", (QueryResult,), QueryResult(True, [_RECORD], 1, "")),
-                **_problems(403, 422, 501, 502, 503, also=QueryResult, beside=failed_query),
+                **_problems(401, 403, 422, 429, 501, 502, 503, also=QueryResult, beside=failed_query),
             },
-            "Answers callers on this machine only, unless LOGBRIDGE_OPEN has read.",
+            _READING,
             parameters=(*_FILTERS, *_PAGE),
+            right=Right.READ,
         ),
         Operation(
             "tail", "GET", f"{prefix}/tail", "Follow new logs as server-sent events",
-            lambda _, tail: tail,
+            lambda parts: parts.tail,
             {
                 200: Response(
                     "Events without end; the data of each is a stored log.", (str,),
                     "id: 41\n: following\n\nid: 42\ndata: {\"id\":\"…\",\"message\":\"async test log\"}\n\n",
                     EVENT_STREAM,
                 ),
-                **_problems(403, 422, 501, 502, 503),
+                **_problems(401, 403, 422, 429, 501, 502, 503),
             },
-            "Answers callers on this machine only, unless LOGBRIDGE_OPEN has read.",
+            _READING,
             parameters=(*_FILTERS, _RESUME),
+            right=Right.READ,
+        ),
+    )  # fmt: skip
+
+
+def _session(prefix: str) -> tuple[Operation, ...]:
+    path = f"{prefix}/session"
+    return (
+        Operation(
+            "session", "GET", path, "Who you are to the bridge, and what you may do",
+            lambda parts: Plain(parts.sessions.show),
+            {200: Response("You.", (Session,), _SESSION), **_problems(401, 429)},
+        ),
+        Operation(
+            "session-begin", "POST", path, "Begin a session: a cookie that stands for the key you send",
+            lambda parts: Plain(parts.sessions.begin),
+            {200: Response("Begun; the cookie is set.", (Session,), _SESSION), **_problems(400, 401, 429)},
+            "For browsers: server-sent events carry no headers. The cookie lets in what only reads (GET), for "
+            "twelve hours or until the bridge restarts.",
+            right=None,
+        ),
+        Operation(
+            "session-end", "DELETE", path, "End the session",
+            lambda parts: Plain(parts.sessions.end),
+            {200: Response("The cookie is taken back.", (Probe,), Probe("ended"))},
         ),
     )  # fmt: skip
 
@@ -258,7 +314,7 @@ def _about(prefix: str) -> tuple[Operation, ...]:
     return (
         Operation(
             "health", "GET", f"{prefix}/health", "Whether logs can be written now; writes none",
-            lambda endpoints, _: Plain(endpoints.health),
+            lambda parts: Plain(parts.endpoints.health),
             {
                 200: Response("Healthy.", (Health,), _HEALTHY),
                 503: Response("Unhealthy.", (Health,), _UNHEALTHY),
@@ -266,23 +322,23 @@ def _about(prefix: str) -> tuple[Operation, ...]:
         ),
         Operation(
             "livez", "GET", "/livez", "Whether the process serves",
-            lambda endpoints, _: Plain(endpoints.livez),
+            lambda parts: Plain(parts.endpoints.livez),
             {200: Response("It does.", (Probe,), Probe("alive"))},
         ),
         Operation(
             "readyz", "GET", "/readyz", "Whether new work is welcome",
-            lambda endpoints, _: Plain(endpoints.readyz),
+            lambda parts: Plain(parts.endpoints.readyz),
             {200: Response("It is.", (Probe,), Probe("ready")), **_problems(503)},
         ),
     )  # fmt: skip
 
 
-def api_routes(table: tuple[Operation, ...], endpoints: Endpoints, tail: Tail) -> list[Route]:
+def api_routes(table: tuple[Operation, ...], parts: Parts) -> list[Route]:
     """A Starlette route for every operation."""
     return [
         Route(
             operation.path,
-            operation.handler(endpoints, tail),
+            operation.handler(parts),
             methods=[operation.method],
             name=operation.name,
         )

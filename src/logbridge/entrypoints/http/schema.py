@@ -190,6 +190,15 @@ def load_test_result(report: LoadTestReport) -> LoadTestResult:
     )
 
 
+class Session(Struct, frozen=True):
+    """Who a caller is to the bridge."""
+
+    keys: Annotated[bool, Meta(description="Whether this bridge asks for keys.")]
+    name: Annotated[str, Meta(description="The name of the key; empty without one.")]
+    scopes: Annotated[list[str], Meta(description="What you may do: write, read, test, admin.")]
+    services: Annotated[list[str], Meta(description="Whose logs you may write and read; empty for any.")]
+
+
 def service_info(settings: Settings) -> ServiceInfo:
     """Which bridge this is."""
     return ServiceInfo(

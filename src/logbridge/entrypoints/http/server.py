@@ -3,6 +3,7 @@
 import errno
 import functools
 import logging
+import secrets
 import signal
 import socket
 import sys
@@ -14,11 +15,12 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.config import STARTUP_FAILURE
 
-from logbridge.domain.errors import InvalidSetting, StoreError
+from logbridge.domain.errors import InvalidSetting, KeysError, StoreError
 from logbridge.entrypoints.container import holding_spool, make_container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.connection import StoppableHttp
 from logbridge.entrypoints.http.draining import STOPS, DrainingServer
+from logbridge.entrypoints.http.sessions import SECRET_BYTES
 from logbridge.entrypoints.http.workers import Workers
 from logbridge.entrypoints.process import allow_open_files, end_at_once
 from logbridge.entrypoints.settings import Settings
@@ -39,7 +41,8 @@ def serve(settings: Settings, workers: int = 1) -> int:
     _begin_logging(settings)
     # Held by this process for all workers. What is wrong with it is one line, before the start.
     with holding_spool(settings, look=workers > 1) as token:
-        app = functools.partial(make_worker_app, settings, token) if workers > 1 else _app(settings, token)
+        make = functools.partial(make_worker_app, settings, token, secrets.token_bytes(SECRET_BYTES))
+        app = make if workers > 1 else _app(settings, token)
         with bind(settings) as listener, _clean_exit():
             announce(settings, listener)
             config = _config(app, settings, workers)
@@ -49,16 +52,19 @@ def serve(settings: Settings, workers: int = 1) -> int:
     return 0
 
 
-def _app(settings: Settings, spool_token: str) -> Starlette:
-    return create_app(make_container(settings, spool_token=spool_token))
+def _app(settings: Settings, spool_token: str, session_secret: bytes = b"") -> Starlette:
+    return create_app(make_container(settings, spool_token=spool_token), session_secret)
 
 
-def make_worker_app(settings: Settings, spool_token: str) -> Starlette:
-    """The application of one of several processes. spool_token: of the bridge that holds the spool, or ""."""
+def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes) -> Starlette:
+    """The application of one of several processes. spool_token: of the bridge that holds the spool, or "".
+
+    session_secret: the one that all workers sign sessions with.
+    """
     _begin_logging(settings)
     try:
-        return _app(settings, spool_token)
-    except StoreError as error:
+        return _app(settings, spool_token, session_secret)
+    except (KeysError, StoreError) as error:
         logger.critical("%s", error)
         sys.exit(STARTUP_FAILURE)
 

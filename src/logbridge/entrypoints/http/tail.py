@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from logbridge.domain.access import Scope as Right
 from logbridge.domain.errors import InvalidRequest, LogbridgeError, ReaderError, ReaderUnavailable
 from logbridge.domain.query import Followed
 from logbridge.domain.service import LogBridge
-from logbridge.entrypoints.http.access import require_access
+from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle, cancel
 from logbridge.entrypoints.http.parameters import read_filter
 from logbridge.entrypoints.http.problems import error_answer
@@ -32,11 +33,13 @@ class Tail:
     def __init__(
         self,
         bridge: LogBridge,
+        gate: Gate,
         settings: Settings,
         lifecycle: Lifecycle,
         keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
         self._bridge = bridge
+        self._gate = gate
         self._settings = settings
         self._lifecycle = lifecycle
         self._keep_alive_s = keep_alive_s
@@ -44,8 +47,8 @@ class Tail:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         interrupts = Interrupts(self._lifecycle, receive)
         try:
-            require_access(scope, self._settings, "read")
-            stream = self._bridge.follow(read_filter(scope), after=_resume_after(scope))
+            caller = self._gate.admit(scope, Right.READ)
+            stream = self._bridge.follow(read_filter(scope), _resume_after(scope), caller.services)
         except LogbridgeError as error:
             await error_answer(error, lambda _: {}).send(send)
         else:

@@ -1,0 +1,63 @@
+"""Who may do what: scopes, the keys that carry them, and the caller that a key lets in."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from logbridge.domain.timestamp import epoch_us
+
+
+class Scope(StrEnum):
+    """A right. ADMIN is all of them, and what shows or changes the bridge itself."""
+
+    WRITE = "write"
+    READ = "read"
+    TEST = "test"
+    ADMIN = "admin"
+
+
+class Caller(Struct, frozen=True):
+    """Who asks.
+
+    name, key_id: of the key, empty for somebody without one. services: whose logs it may write and read, empty for
+    any. rate: requests it may make, such as ``1000/s``; empty for what the settings say.
+    """
+
+    name: str = ""
+    key_id: str = ""
+    scopes: frozenset[Scope] = frozenset(Scope)
+    services: frozenset[str] = frozenset()
+    rate: str = ""
+
+    def may(self, scope: Scope) -> bool:
+        """Whether it has this right."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """A key as it is kept: never the key itself, which nobody can find out from this.
+
+    id: the part of the key that is no secret. hash: SHA-256 of the whole key, in hex digits. created_at,
+    expires_at, revoked_at: RFC 3339, empty for never.
+    """
+
+    id: str
+    name: str
+    hash: str
+    scopes: frozenset[Scope]
+    services: frozenset[str] = frozenset()
+    rate: str = ""
+    created_at: str
+    expires_at: str = ""
+    revoked_at: str = ""
+
+    def state(self, now_us: int) -> str:
+        """``valid``, ``revoked`` or ``expired``."""
+        if self.revoked_at:
+            return "revoked"
+        return "expired" if self.expires_at and epoch_us(self.expires_at) <= now_us else "valid"
+
+    @property
+    def caller(self) -> Caller:
+        """Whom it lets in."""
+        return Caller(self.name, self.id, self.scopes, self.services, self.rate)
