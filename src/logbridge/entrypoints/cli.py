@@ -13,6 +13,7 @@ from logbridge.entrypoints.commands.check import check
 from logbridge.entrypoints.commands.dev import dev
 from logbridge.entrypoints.commands.ending import CommandFailed, Exit
 from logbridge.entrypoints.commands.import_logs import import_logs
+from logbridge.entrypoints.commands.key import key
 from logbridge.entrypoints.commands.serve import serve
 from logbridge.entrypoints.commands.service import service
 from logbridge.entrypoints.commands.show import config, openapi
@@ -51,6 +52,7 @@ app.command(tail, group="Talk to a running bridge")
 app.command(import_logs, name="import", group="Talk to a running bridge")
 app.command(spool)
 app.command(store)
+app.command(key)
 app.command(check)
 app.command(config, group="Look and test")
 app.command(openapi, group="Look and test")

@@ -20,7 +20,8 @@ from logbridge.adapters.delivery.spooler import Spooler
 from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.grpc.sink import GrpcSink
-from logbridge.adapters.keys.ring import KeyRing
+from logbridge.adapters.keys.file import KeysFile
+from logbridge.adapters.keys.ring import KeyRing, new_key
 from logbridge.adapters.memory import MemorySink
 from logbridge.adapters.spool.inventory import SpoolInventory
 from logbridge.adapters.spool.lock import BridgeLock
@@ -45,6 +46,8 @@ from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
 
+__all__ = ["new_key"]  # beside what is defined here
+
 _RANDOM = Random()  # noqa: S311 (jitter, no secrets)
 
 
@@ -53,7 +56,8 @@ def open_sink(settings: Settings) -> LogSink:
     scheme, address = check_sink_url(settings.sink_url)
     if scheme == "memory":
         return MemorySink()
-    return GrpcSink(address, batch=BatchPolicy(message_bytes_max=settings.grpc_message_bytes_max))
+    batch = BatchPolicy(message_bytes_max=settings.grpc_message_bytes_max)
+    return GrpcSink(address, key=settings.sink_key, batch=batch)
 
 
 def reader_of(sink: LogSink) -> LogReader | None:
@@ -177,6 +181,11 @@ def open_keys(settings: Settings) -> KeyRing | None:
     if not settings.keys_file:
         return None
     return KeyRing(Path(settings.keys_file), now_us, time.monotonic)
+
+
+def keys_file(settings: Settings) -> KeysFile:
+    """The file of keys, for its upkeep."""
+    return KeysFile(Path(settings.keys_file))
 
 
 def now_us() -> int:

@@ -28,13 +28,23 @@ from logbridge.adapters.grpc.mapping import (
     to_result,
 )
 from logbridge.adapters.grpc.receive import received
-from logbridge.adapters.grpc.status import SHUTTING_DOWN, details_of, status_of_error, status_of_outcome
+from logbridge.adapters.grpc.status import (
+    NO_KEY,
+    SHUTTING_DOWN,
+    WRONG_SCOPE,
+    details_of,
+    status_of_error,
+    status_of_outcome,
+)
+from logbridge.adapters.keys.ring import KeyRing
+from logbridge.domain.access import Caller, Scope
 from logbridge.domain.entry import EntryMaker, LogEntry
 from logbridge.domain.errors import (
     InvalidEntry,
     InvalidRequest,
     InvalidSetting,
     LogbridgeError,
+    ServiceForbidden,
 )
 from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
 from logbridge.domain.ports import Deadline, LogStore
@@ -49,7 +59,8 @@ _STORED = pb.EntryResult.STORED
 HEALTH_SERVICE = "grpc.health.v1.Health"
 
 Context = ServicerContext[bytes, bytes]
-Unary = Callable[[bytes, Deadline], Awaitable[Message]]
+Unary = Callable[[bytes, Caller, Deadline], Awaitable[Message]]
+KEY_NAME = "authorization"
 
 
 class NotWrittenError(Exception):
@@ -70,13 +81,14 @@ class LogServiceServer:
         host: str,
         port: int,
         maker: EntryMaker,
+        keys: KeyRing | None = None,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> None:
         self.port = port
         self._message_bytes_max = message_bytes_max
         self._host = host
         self._entry_bytes_max = maker.entry_bytes_max
-        self._calls = _Calls(store, maker)
+        self._calls = _Calls(store, maker, keys)
         self._health = health.HealthServicer()
         self._server: Server | None = None
 
@@ -144,60 +156,73 @@ def _check_free(host: str, port: int) -> None:
 class _Calls:
     """The methods of the service: from request bytes to answer messages."""
 
-    def __init__(self, store: LogStore, maker: EntryMaker) -> None:
+    def __init__(self, store: LogStore, maker: EntryMaker, keys: KeyRing | None) -> None:
         self._store = store
         self._maker = maker
+        self._keys = keys
         self._stopping = asyncio.Event()
 
     def handler(self) -> grpc.GenericRpcHandler:
-        unary = {"WriteLog": self._write, "BatchWriteLog": self._write_batch, "QueryLog": self._query}
+        unary = {
+            "WriteLog": (self._write, Scope.WRITE),
+            "BatchWriteLog": (self._write_batch, Scope.WRITE),
+            "QueryLog": (self._query, Scope.READ),
+        }
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            name: grpc.unary_unary_rpc_method_handler(_unary(call)) for name, call in unary.items()
+            name: grpc.unary_unary_rpc_method_handler(self._unary(call, scope))
+            for name, (call, scope) in unary.items()
         }
         methods["FollowLog"] = grpc.unary_stream_rpc_method_handler(self._follow)
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    async def _write(self, raw: bytes, deadline: Deadline) -> Message:
+    async def _write(self, raw: bytes, caller: Caller, deadline: Deadline) -> Message:
         request = pb.WriteLogRequest()
         _parse(request, raw)
         if not request.HasField("log_entry"):
             raise InvalidRequest("$.log_entry", "expected an entry, got none")
-        entry = received(request.log_entry, self._maker)
+        entry = self._received(request.log_entry, caller)
         outcomes = await self._store.write((entry,), deadline=deadline)
         if not isinstance(outcomes[0], Accepted):
             raise NotWrittenError(outcomes[0])
         return pb.WriteLogResponse(success=True, log_id=outcomes[0].log_id)
 
-    async def _write_batch(self, raw: bytes, deadline: Deadline) -> Message:
+    async def _write_batch(self, raw: bytes, caller: Caller, deadline: Deadline) -> Message:
         request = pb.BatchWriteLogRequest()
         _parse(request, raw)
         if not request.log_entries:
             raise InvalidRequest("$.log_entries", "expected 1 entry or more, got none")
-        made = [self._entry_or_refused(message) for message in request.log_entries]
+        made = [self._entry_or_refused(message, caller) for message in request.log_entries]
         entries = [entry for entry in made if isinstance(entry, LogEntry)]
         written = iter(await self._store.write(entries, deadline=deadline) if entries else ())
         # Even a batch of nothing but bad entries is answered with OK: a status could give one reason only,
         # and peers would take it for a broken call.
         return _batch_response([next(written) if isinstance(entry, LogEntry) else entry for entry in made])
 
-    async def _query(self, raw: bytes, deadline: Deadline) -> Message:
+    async def _query(self, raw: bytes, caller: Caller, deadline: Deadline) -> Message:
         request = pb.QueryLogRequest()
         _parse(request, raw)
-        page = await self._store.query(from_request(request), deadline=deadline)
+        query = from_request(request).within(caller.services)
+        page = await self._store.query(query, deadline=deadline)
         logs = [to_message(entry) for entry in page.entries]
         return pb.QueryLogResponse(logs=logs, total_count=page.total_count, success=True)
 
-    def _entry_or_refused(self, message: pb.LogEntry) -> LogEntry | Refused:
+    def _received(self, message: pb.LogEntry, caller: Caller) -> LogEntry:
+        entry = received(message, self._maker)
+        if caller.services and entry.service_name not in caller.services:
+            raise ServiceForbidden(entry.service_name, caller.services)
+        return entry
+
+    def _entry_or_refused(self, message: pb.LogEntry, caller: Caller) -> LogEntry | Refused:
         try:
-            return received(message, self._maker)
+            return self._received(message, caller)
         except InvalidEntry as error:
             return refused(error, message.id)
 
     async def _follow(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
-        await _name_ourselves(context)
+        caller = await self._let_in(context, Scope.READ)
         stopped = asyncio.ensure_future(self._stopping.wait())
         try:
-            async with aclosing(self._followed(raw)) as answers:
+            async with aclosing(self._followed(raw, caller)) as answers:
                 while (answer := await _next_before(stopped, answers)) is not None:
                     yield answer.SerializeToString()
         except LogbridgeError as error:
@@ -206,14 +231,45 @@ class _Calls:
             stopped.cancel()
         await context.abort(SHUTTING_DOWN, "the log service is shutting down")
 
-    async def _followed(self, raw: bytes) -> AsyncGenerator[pb.FollowLogResponse, None]:
+    async def _followed(self, raw: bytes, caller: Caller) -> AsyncGenerator[pb.FollowLogResponse, None]:
         request = pb.FollowLogRequest()
         _parse(request, raw)
         after = request.after if request.HasField("after") else None
-        async with aclosing(self._store.follow(from_request(request.filter), after=after)) as stored:
+        which = from_request(request.filter).within(caller.services)
+        async with aclosing(self._store.follow(which, after=after)) as stored:
             async for item in stored:
                 log_entry = to_message(item.entry) if item.entry else None
                 yield pb.FollowLogResponse(sequence=item.sequence, log_entry=log_entry)
+
+    def _unary(self, call: Unary, scope: Scope) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        async def handle(raw: bytes, context: Context) -> bytes:
+            caller = await self._let_in(context, scope)
+            remaining_s = context.time_remaining()
+            wait_s = DEADLINE_DEFAULT_S if remaining_s is None else remaining_s
+            try:
+                answer = await call(raw, caller, Deadline(time.monotonic() + wait_s))
+            except NotWrittenError as error:
+                status = status_of_outcome(error.outcome)
+                await context.abort(status, _short(str(error)), details_of(error.outcome))
+            except LogbridgeError as error:
+                await context.abort(status_of_error(error), _short(str(error)))
+            return answer.SerializeToString()
+
+        return handle
+
+    async def _let_in(self, context: Context, scope: Scope) -> Caller:
+        """Who calls, once it is known that it may; else the call ends here."""
+        await context.send_initial_metadata(((VERSION_KEY, __version__),))
+        if self._keys is None:
+            return Caller()
+        shown = [_shown_key(value) for name, value in context.invocation_metadata() or () if name == KEY_NAME]
+        caller = self._keys.find(shown[0]) if len(shown) == 1 else None
+        if caller is None:
+            reason = "this key is unknown, revoked or expired" if shown else "a key is needed"
+            await context.abort(NO_KEY, f"{reason}: send metadata authorization: Bearer KEY")
+        if not caller.may(scope):
+            await context.abort(WRONG_SCOPE, f"the key {caller.name} may not do that: it needs the scope {scope}")
+        return caller
 
     def end_follows(self) -> None:
         # Not by cancelling their tasks: these are grpc's own, and may be in the middle of sending.
@@ -235,25 +291,10 @@ async def _next_before(
             await asyncio.wait([coming])
 
 
-def _unary(call: Unary) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    async def handle(raw: bytes, context: Context) -> bytes:
-        await _name_ourselves(context)
-        remaining_s = context.time_remaining()
-        wait_s = DEADLINE_DEFAULT_S if remaining_s is None else remaining_s
-        try:
-            answer = await call(raw, Deadline(time.monotonic() + wait_s))
-        except NotWrittenError as error:
-            status = status_of_outcome(error.outcome)
-            await context.abort(status, _short(str(error)), details_of(error.outcome))
-        except LogbridgeError as error:
-            await context.abort(status_of_error(error), _short(str(error)))
-        return answer.SerializeToString()
-
-    return handle
-
-
-async def _name_ourselves(context: Context) -> None:
-    await context.send_initial_metadata(((VERSION_KEY, __version__),))
+def _shown_key(value: str | bytes) -> str:
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    scheme, _, key = text.partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
 
 
 def _parse(message: Message, raw: bytes) -> None:

@@ -40,10 +40,14 @@ class Answer(Struct, frozen=True):
 
 
 class Connection:
-    """A peer at ``address`` (host:port). Its channel is made in the running loop, by the first call."""
+    """A peer at ``address`` (host:port). Its channel is made in the running loop, by the first call.
 
-    def __init__(self, address: str, monotonic: Callable[[], float]) -> None:
+    key: what it is shown with each call, empty for nothing.
+    """
+
+    def __init__(self, address: str, monotonic: Callable[[], float], key: str = "") -> None:
         self.address = address
+        self._metadata = (("authorization", f"Bearer {key}"),) if key else None
         self.monotonic = monotonic
         self.closing = False
         # Counts the connections of the channel, and whatever may have ended one: what was learned of a peer
@@ -92,7 +96,9 @@ class Connection:
         remaining_s = deadline.remaining_s(self.monotonic())
         if not remaining_s:
             return self._expired()
-        call = self._unary(path)(request, timeout=remaining_s, wait_for_ready=False)
+        call = self._unary(path)(
+            request, timeout=remaining_s, metadata=self._metadata, wait_for_ready=False
+        )
         try:
             body = await call
             ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())
@@ -109,7 +115,7 @@ class Connection:
     def stream(self, method: str, request: bytes) -> UnaryStreamCall[bytes, bytes]:
         """Begin a call that answers with a stream; it has no deadline."""
         rpc: UnaryStreamMultiCallable[bytes, bytes] = self._opened().unary_stream(f"/{SERVICE}/{method}")
-        return rpc(request, wait_for_ready=False)
+        return rpc(request, metadata=self._metadata, wait_for_ready=False)
 
     def _unary(self, path: str) -> UnaryUnaryMultiCallable[bytes, bytes]:
         if path not in self._methods:

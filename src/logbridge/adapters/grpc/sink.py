@@ -39,17 +39,18 @@ class _Peer(Struct):
 class GrpcSink(GrpcReader):
     """A LogSink and LogReader at ``address`` (host:port). It connects with its first use, in that loop.
 
-    monotonic: the clock of the deadlines, in seconds.
+    key: what the log service is shown. monotonic: the clock of the deadlines, in seconds.
     """
 
     def __init__(
         self,
         address: str,
         *,
+        key: str = "",
         batch: BatchPolicy = BatchPolicy(),  # noqa: B008 (frozen)
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(Connection(address, monotonic))
+        super().__init__(Connection(address, monotonic, key))
         # A little less: the peer counts what HTTP/2 and gRPC add, too.
         self._request_bytes_max = batch.message_bytes_max - batch.message_bytes_max // 64
         self._singles = asyncio.Semaphore(batch.singles_in_flight_max)

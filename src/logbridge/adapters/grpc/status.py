@@ -23,6 +23,7 @@ from logbridge.domain.errors import (
     QueryRefused,
     ReaderError,
     ReaderUnavailable,
+    ServiceForbidden,
 )
 from logbridge.domain.outcome import Cause, Failed, Outcome, Refused, Unknown
 
@@ -162,6 +163,7 @@ def _what_happened(fate: Fate, code: StatusCode, details: str) -> str:
         Fate.TOO_LARGE: f"the message is larger than the log service takes ({details})",
         Fate.OVERLOADED: f"takes nothing for now ({status})",
         Fate.UNIMPLEMENTED: f"has no such method ({status})",
+        Fate.UNAUTHENTICATED: f"does not know the bridge's key, see LOGBRIDGE_SINK_KEY ({status})",
     }
     return plain.get(fate, f"refused it ({status})")
 
@@ -219,6 +221,7 @@ def status_of_outcome(outcome: Refused | Failed | Unknown) -> StatusCode:
 
 
 _ERROR_STATUSES: tuple[tuple[type[LogbridgeError], StatusCode], ...] = (
+    (ServiceForbidden, StatusCode.PERMISSION_DENIED),
     (InvalidEntry, StatusCode.INVALID_ARGUMENT),
     (InvalidRequest, StatusCode.INVALID_ARGUMENT),
     (QueryRefused, StatusCode.INVALID_ARGUMENT),
@@ -235,3 +238,5 @@ def status_of_error(error: LogbridgeError) -> StatusCode:
 
 
 SHUTTING_DOWN = StatusCode.UNAVAILABLE
+NO_KEY = StatusCode.UNAUTHENTICATED
+WRONG_SCOPE = StatusCode.PERMISSION_DENIED

@@ -16,10 +16,13 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 def client_options(url: str, timeout_s: float = 30.0) -> dict[str, Any]:
     """Arguments for an httpx client of the bridge at ``url``."""
+    headers = {"user-agent": f"logbridge-cli/{__version__}"}
+    if key := load().key:
+        headers["authorization"] = f"Bearer {key}"
     return {
         "base_url": url,
         "timeout": httpx.Timeout(timeout_s, connect=5.0),
-        "headers": {"user-agent": f"logbridge-cli/{__version__}"},
+        "headers": headers,
         # A proxy named in the environment cannot reach this machine's own loopback.
         "trust_env": urlsplit(url).hostname not in _LOOPBACK,
     }

@@ -37,6 +37,7 @@ async def _serve(settings: Settings) -> None:
         host=settings.service_host,
         port=settings.grpc_server_port,
         maker=container.maker(),
+        keys=container.keys(),
         message_bytes_max=settings.grpc_message_bytes_max,
     )
     try:
