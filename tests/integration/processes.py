@@ -133,7 +133,9 @@ def bridge(
 
 
 @contextlib.contextmanager
-def log_service(folder: Path, port: int, host: str = "127.0.0.1") -> Iterator[subprocess.Popen[str]]:
+def log_service(
+    folder: Path, port: int, host: str = "127.0.0.1", **variables: str
+) -> Iterator[subprocess.Popen[str]]:
     """A log service with its store in ``folder``."""
     process = start(
         folder,
@@ -142,6 +144,7 @@ def log_service(folder: Path, port: int, host: str = "127.0.0.1") -> Iterator[su
         str(port),
         LOGBRIDGE_SERVICE_HOST=host,
         LOGBRIDGE_STORE="sqlite:///logs.db",
+        **variables,
     )
     try:
         assert process.stderr is not None
@@ -149,6 +152,13 @@ def log_service(folder: Path, port: int, host: str = "127.0.0.1") -> Iterator[su
         yield process
     finally:
         end(process)
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
