@@ -155,7 +155,7 @@ def log_service(
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from logbridge.entrypoints.log_service import LogServiceServer
 from tests.factories import make_entry, soon
 from tests.integration.field_peer import FieldPeer
 from tests.sink_contract import SinkContract
+from tests.integration.processes import free_port
 
 MAKER = EntryMaker("default-service", 262_144, 64, lambda: "2024-08-30T10:30:45.000000Z", lambda: "made-id")
 
@@ -103,14 +103,6 @@ async def test_no_answer_in_time_is_unknown() -> None:
     assert isinstance(outcome, Unknown)
     assert outcome.cause is Cause.TIMEOUT
     assert "did not answer in time" in outcome.reason
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def test_nothing_listens() -> None:
