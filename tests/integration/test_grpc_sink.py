@@ -24,8 +24,8 @@ from logbridge.domain.query import LogFilter, LogQuery
 from logbridge.entrypoints.log_service import LogServiceServer
 from tests.factories import make_entry, soon
 from tests.integration.field_peer import FieldPeer
-from tests.sink_contract import SinkContract
 from tests.integration.processes import free_port
+from tests.sink_contract import SinkContract
 
 MAKER = EntryMaker("default-service", 262_144, 64, lambda: "2024-08-30T10:30:45.000000Z", lambda: "made-id")
 

@@ -104,7 +104,9 @@ def test_a_bridge_does_not_start_with_a_broken_file(tmp_path: Path, content: str
     if content is not None:
         path.write_text(content)
     for command in ("serve", "service"):
-        process = start(tmp_path, command, "--port", "0", LOGBRIDGE_KEYS_FILE=str(path), LOGBRIDGE_SINK="memory://")
+        process = start(
+            tmp_path, command, "--port", "0", LOGBRIDGE_KEYS_FILE=str(path), LOGBRIDGE_SINK="memory://"
+        )
         code, err = end_by_itself(process)
         assert code != 0
         assert str(path) in err

@@ -204,7 +204,9 @@ class EntryMaker(Struct, frozen=True):
         """As make(), for a caller that may write as these services only: an entry that names none is the
         only one's. Raises ServiceForbidden, too.
         """
-        maker = self if len(services) > 1 else msgspec.structs.replace(self, service_name=next(iter(services)))
+        maker = (
+            self if len(services) > 1 else msgspec.structs.replace(self, service_name=next(iter(services)))
+        )
         entry = maker.make(draft, arrived)
         if entry.service_name not in services:
             raise ServiceForbidden(entry.service_name, services)

@@ -125,7 +125,11 @@ class LogBridge:
         if isinstance(draft, InvalidEntry):
             return refused(draft)
         try:
-            return self._maker.make_within(services, draft, arrived) if services else self._maker.make(draft, arrived)
+            return (
+                self._maker.make_within(services, draft, arrived)
+                if services
+                else self._maker.make(draft, arrived)
+            )
         except InvalidEntry as error:
             return refused(error, draft.fields.log_id or "")
 

@@ -268,7 +268,9 @@ class _Calls:
             reason = "this key is unknown, revoked or expired" if shown else "a key is needed"
             await context.abort(NO_KEY, f"{reason}: send metadata authorization: Bearer KEY")
         if not caller.may(scope):
-            await context.abort(WRONG_SCOPE, f"the key {caller.name} may not do that: it needs the scope {scope}")
+            await context.abort(
+                WRONG_SCOPE, f"the key {caller.name} may not do that: it needs the scope {scope}"
+            )
         return caller
 
     def end_follows(self) -> None:

@@ -96,9 +96,7 @@ class Connection:
         remaining_s = deadline.remaining_s(self.monotonic())
         if not remaining_s:
             return self._expired()
-        call = self._unary(path)(
-            request, timeout=remaining_s, metadata=self._metadata, wait_for_ready=False
-        )
+        call = self._unary(path)(request, timeout=remaining_s, metadata=self._metadata, wait_for_ready=False)
         try:
             body = await call
             ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10logservice.proto\x12\nlogservice\"\x9b\x02\n\x08LogEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cservice_name\x18\x02 \x01(\t\x12#\n\x05level\x18\x03 \x01(\x0e\x32\x14.logservice.LogLevel\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x11\n\ttimestamp\x18\x05 \x01(\t\x12\x34\n\x08metadata\x18\x06 \x03(\x0b\x32\".logservice.LogEntry.MetadataEntry\x12\x10\n\x08trace_id\x18\x07 \x01(\t\x12\x0f\n\x07span_id\x18\x08 \x01(\t\x12\x1a\n\x12timestamp_assigned\x18\t \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\x0fWriteLogRequest\x12\'\n\tlog_entry\x18\x01 \x01(\x0b\x32\x14.logservice.LogEntry\"J\n\x10WriteLogResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x15\n\rerror_message\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\"A\n\x14\x42\x61tchWriteLogRequest\x12)\n\x0blog_entries\x18\x01 \x03(\x0b\x32\x14.logservice.LogEntry\"z\n\x15\x42\x61tchWriteLogResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x15\n\rerror_message\x18\x02 \x01(\t\x12\x0f\n\x07log_ids\x18\x03 \x03(\t\x12(\n\x07results\x18\x04 \x03(\x0b\x32\x17.logservice.EntryResult\"\xc4\x01\n\x0b\x45ntryResult\x12\x30\n\x07verdict\x18\x01 \x01(\x0e\x32\x1f.logservice.EntryResult.Verdict\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x15\n\rerror_message\x18\x03 \x01(\t\"\\\n\x07Verdict\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\n\n\x06STORED\x10\x01\x12\x0b\n\x07INVALID\x10\x02\x12\x0c\n\x08\x43ONFLICT\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tTOO_LARGE\x10\x05\"\xc1\x02\n\x0fQueryLogRequest\x12\x14\n\x0cservice_name\x18\x01 \x01(\t\x12(\n\x05level\x18\x02 \x01(\x0e\x32\x14.logservice.LogLevelH\x00\x88\x01\x01\x12\x12\n\nstart_time\x18\x03 \x01(\t\x12\x10\n\x08\x65nd_time\x18\x04 \x01(\t\x12J\n\x10metadata_filters\x18\x05 \x03(\x0b\x32\x30.logservice.QueryLogRequest.MetadataFiltersEntry\x12\x10\n\x08trace_id\x18\x06 \x01(\t\x12\r\n\x05limit\x18\x07 \x01(\x05\x12\x0e\n\x06offset\x18\x08 \x01(\x05\x12\t\n\x01q\x18\t \x01(\t\x1a\x36\n\x14MetadataFiltersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_level\"s\n\x10QueryLogResponse\x12\"\n\x04logs\x18\x01 \x03(\x0b\x32\x14.logservice.LogEntry\x12\x13\n\x0btotal_count\x18\x02 \x01(\x05\x12\x0f\n\x07success\x18\x03 \x01(\x08\x12\x15\n\rerror_message\x18\x04 \x01(\t\"]\n\x10\x46ollowLogRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.logservice.QueryLogRequest\x12\x12\n\x05\x61\x66ter\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_after\"N\n\x11\x46ollowLogResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\'\n\tlog_entry\x18\x02 \x01(\x0b\x32\x14.logservice.LogEntry*?\n\x08LogLevel\x12\t\n\x05\x44\x45\x42UG\x10\x00\x12\x08\n\x04INFO\x10\x01\x12\x08\n\x04WARN\x10\x02\x12\t\n\x05\x45RROR\x10\x03\x12\t\n\x05\x46\x41TAL\x10\x04\x32\xbc\x02\n\nLogService\x12\x45\n\x08WriteLog\x12\x1b.logservice.WriteLogRequest\x1a\x1c.logservice.WriteLogResponse\x12T\n\rBatchWriteLog\x12 .logservice.BatchWriteLogRequest\x1a!.logservice.BatchWriteLogResponse\x12\x45\n\x08QueryLog\x12\x1b.logservice.QueryLogRequest\x1a\x1c.logservice.QueryLogResponse\x12J\n\tFollowLog\x12\x1c.logservice.FollowLogRequest\x1a\x1d.logservice.FollowLogResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10logservice.proto\x12\nlogservice\"\x9b\x02\n\x08LogEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cservice_name\x18\x02 \x01(\t\x12#\n\x05level\x18\x03 \x01(\x0e\x32\x14.logservice.LogLevel\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x11\n\ttimestamp\x18\x05 \x01(\t\x12\x34\n\x08metadata\x18\x06 \x03(\x0b\x32\".logservice.LogEntry.MetadataEntry\x12\x10\n\x08trace_id\x18\x07 \x01(\t\x12\x0f\n\x07span_id\x18\x08 \x01(\t\x12\x1a\n\x12timestamp_assigned\x18\t \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\x0fWriteLogRequest\x12\'\n\tlog_entry\x18\x01 \x01(\x0b\x32\x14.logservice.LogEntry\"J\n\x10WriteLogResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x15\n\rerror_message\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\"A\n\x14\x42\x61tchWriteLogRequest\x12)\n\x0blog_entries\x18\x01 \x03(\x0b\x32\x14.logservice.LogEntry\"z\n\x15\x42\x61tchWriteLogResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x15\n\rerror_message\x18\x02 \x01(\t\x12\x0f\n\x07log_ids\x18\x03 \x03(\t\x12(\n\x07results\x18\x04 \x03(\x0b\x32\x17.logservice.EntryResult\"\xc4\x01\n\x0b\x45ntryResult\x12\x30\n\x07verdict\x18\x01 \x01(\x0e\x32\x1f.logservice.EntryResult.Verdict\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x15\n\rerror_message\x18\x03 \x01(\t\"\\\n\x07Verdict\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\n\n\x06STORED\x10\x01\x12\x0b\n\x07INVALID\x10\x02\x12\x0c\n\x08\x43ONFLICT\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tTOO_LARGE\x10\x05\"\xd8\x02\n\x0fQueryLogRequest\x12\x14\n\x0cservice_name\x18\x01 \x01(\t\x12(\n\x05level\x18\x02 \x01(\x0e\x32\x14.logservice.LogLevelH\x00\x88\x01\x01\x12\x12\n\nstart_time\x18\x03 \x01(\t\x12\x10\n\x08\x65nd_time\x18\x04 \x01(\t\x12J\n\x10metadata_filters\x18\x05 \x03(\x0b\x32\x30.logservice.QueryLogRequest.MetadataFiltersEntry\x12\x10\n\x08trace_id\x18\x06 \x01(\t\x12\r\n\x05limit\x18\x07 \x01(\x05\x12\x0e\n\x06offset\x18\x08 \x01(\x05\x12\t\n\x01q\x18\t \x01(\t\x12\x15\n\rservice_names\x18\n \x03(\t\x1a\x36\n\x14MetadataFiltersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_level\"s\n\x10QueryLogResponse\x12\"\n\x04logs\x18\x01 \x03(\x0b\x32\x14.logservice.LogEntry\x12\x13\n\x0btotal_count\x18\x02 \x01(\x05\x12\x0f\n\x07success\x18\x03 \x01(\x08\x12\x15\n\rerror_message\x18\x04 \x01(\t\"]\n\x10\x46ollowLogRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.logservice.QueryLogRequest\x12\x12\n\x05\x61\x66ter\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_after\"N\n\x11\x46ollowLogResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\'\n\tlog_entry\x18\x02 \x01(\x0b\x32\x14.logservice.LogEntry*?\n\x08LogLevel\x12\t\n\x05\x44\x45\x42UG\x10\x00\x12\x08\n\x04INFO\x10\x01\x12\x08\n\x04WARN\x10\x02\x12\t\n\x05\x45RROR\x10\x03\x12\t\n\x05\x46\x41TAL\x10\x04\x32\xbc\x02\n\nLogService\x12\x45\n\x08WriteLog\x12\x1b.logservice.WriteLogRequest\x1a\x1c.logservice.WriteLogResponse\x12T\n\rBatchWriteLog\x12 .logservice.BatchWriteLogRequest\x1a!.logservice.BatchWriteLogResponse\x12\x45\n\x08QueryLog\x12\x1b.logservice.QueryLogRequest\x1a\x1c.logservice.QueryLogResponse\x12J\n\tFollowLog\x12\x1c.logservice.FollowLogRequest\x1a\x1d.logservice.FollowLogResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGENTRY_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_QUERYLOGREQUEST_METADATAFILTERSENTRY']._loaded_options = None
   _globals['_QUERYLOGREQUEST_METADATAFILTERSENTRY']._serialized_options = b'8\001'
-  _globals['_LOGLEVEL']._serialized_start=1460
-  _globals['_LOGLEVEL']._serialized_end=1523
+  _globals['_LOGLEVEL']._serialized_start=1483
+  _globals['_LOGLEVEL']._serialized_end=1546
   _globals['_LOGENTRY']._serialized_start=33
   _globals['_LOGENTRY']._serialized_end=316
   _globals['_LOGENTRY_METADATAENTRY']._serialized_start=269
@@ -54,15 +54,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTRYRESULT_VERDICT']._serialized_start=750
   _globals['_ENTRYRESULT_VERDICT']._serialized_end=842
   _globals['_QUERYLOGREQUEST']._serialized_start=845
-  _globals['_QUERYLOGREQUEST']._serialized_end=1166
-  _globals['_QUERYLOGREQUEST_METADATAFILTERSENTRY']._serialized_start=1102
-  _globals['_QUERYLOGREQUEST_METADATAFILTERSENTRY']._serialized_end=1156
-  _globals['_QUERYLOGRESPONSE']._serialized_start=1168
-  _globals['_QUERYLOGRESPONSE']._serialized_end=1283
-  _globals['_FOLLOWLOGREQUEST']._serialized_start=1285
-  _globals['_FOLLOWLOGREQUEST']._serialized_end=1378
-  _globals['_FOLLOWLOGRESPONSE']._serialized_start=1380
-  _globals['_FOLLOWLOGRESPONSE']._serialized_end=1458
-  _globals['_LOGSERVICE']._serialized_start=1526
-  _globals['_LOGSERVICE']._serialized_end=1842
+  _globals['_QUERYLOGREQUEST']._serialized_end=1189
+  _globals['_QUERYLOGREQUEST_METADATAFILTERSENTRY']._serialized_start=1125
+  _globals['_QUERYLOGREQUEST_METADATAFILTERSENTRY']._serialized_end=1179
+  _globals['_QUERYLOGRESPONSE']._serialized_start=1191
+  _globals['_QUERYLOGRESPONSE']._serialized_end=1306
+  _globals['_FOLLOWLOGREQUEST']._serialized_start=1308
+  _globals['_FOLLOWLOGREQUEST']._serialized_end=1401
+  _globals['_FOLLOWLOGRESPONSE']._serialized_start=1403
+  _globals['_FOLLOWLOGRESPONSE']._serialized_end=1481
+  _globals['_LOGSERVICE']._serialized_start=1549
+  _globals['_LOGSERVICE']._serialized_end=1865
 # @@protoc_insertion_point(module_scope)

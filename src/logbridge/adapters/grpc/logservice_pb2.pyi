@@ -108,7 +108,7 @@ class EntryResult(_message.Message):
     def __init__(self, verdict: _Optional[_Union[EntryResult.Verdict, str]] = ..., log_id: _Optional[str] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class QueryLogRequest(_message.Message):
-    __slots__ = ("service_name", "level", "start_time", "end_time", "metadata_filters", "trace_id", "limit", "offset", "q")
+    __slots__ = ("service_name", "level", "start_time", "end_time", "metadata_filters", "trace_id", "limit", "offset", "q", "service_names")
     class MetadataFiltersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,7 @@ class QueryLogRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     Q_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_NAMES_FIELD_NUMBER: _ClassVar[int]
     service_name: str
     level: LogLevel
     start_time: str
@@ -134,7 +135,8 @@ class QueryLogRequest(_message.Message):
     limit: int
     offset: int
     q: str
-    def __init__(self, service_name: _Optional[str] = ..., level: _Optional[_Union[LogLevel, str]] = ..., start_time: _Optional[str] = ..., end_time: _Optional[str] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., trace_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., q: _Optional[str] = ...) -> None: ...
+    service_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, service_name: _Optional[str] = ..., level: _Optional[_Union[LogLevel, str]] = ..., start_time: _Optional[str] = ..., end_time: _Optional[str] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., trace_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., q: _Optional[str] = ..., service_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class QueryLogResponse(_message.Message):
     __slots__ = ("logs", "total_count", "success", "error_message")

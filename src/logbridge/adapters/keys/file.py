@@ -70,7 +70,9 @@ class KeysFile:
                 if key.name == name and not key.revoked_at:
                     keys[index] = msgspec.structs.replace(key, revoked_at=revoked_at)
                     return keys[index]
-        raise KeysError(f"{self.path}: no key named {name!r} that is not revoked; `logbridge key list` shows all")
+        raise KeysError(
+            f"{self.path}: no key named {name!r} that is not revoked; `logbridge key list` shows all"
+        )
 
     @contextmanager
     def _changing(self) -> Iterator[list[Key]]:

@@ -30,7 +30,8 @@ class KeysAddress:
     """Which keys file a command works on."""
 
     keys_file: Annotated[
-        str | None, Parameter(help="The file of keys (LOGBRIDGE_KEYS_FILE), such as /etc/logbridge/keys.json.")
+        str | None,
+        Parameter(help="The file of keys (LOGBRIDGE_KEYS_FILE), such as /etc/logbridge/keys.json."),
     ] = None
 
     @property

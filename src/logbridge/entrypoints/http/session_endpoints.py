@@ -21,7 +21,9 @@ class SessionEndpoints:
 
     async def begin(self, scope: Scope, _receive: Receive) -> Answer:
         if not self._gate.has_keys:
-            raise RequestRejected(400, "this bridge has no keys (LOGBRIDGE_KEYS_FILE): there is nothing to log in to")
+            raise RequestRejected(
+                400, "this bridge has no keys (LOGBRIDGE_KEYS_FILE): there is nothing to log in to"
+            )
         caller = self._gate.identify(scope)
         cookie = self._sessions.cookie_for(caller.key_id, secure=scope["scheme"] == "https")
         return ok(_session(caller, keys=True), headers={"Set-Cookie": cookie, "Cache-Control": "no-store"})

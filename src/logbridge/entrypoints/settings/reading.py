@@ -110,6 +110,7 @@ def _allowed_of(kind: msgspec.inspect.Type) -> str:
         case _:
             return "expected a path of letters and digits that begins with /, such as /docs"
 
+
 def _checked(field: str, given: _Given, value: Any) -> Any:
     if field in _CHECKS and value:
         try:

@@ -101,7 +101,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=1024, le=4_000_000, description="the most bytes of text of one entry")
     ] = 262_144
     body_bytes_max: Annotated[
-        int, Meta(ge=1024, le=2**31, description="the most bytes of a request body, and the same after decompression")
+        int,
+        Meta(
+            ge=1024,
+            le=2**31,
+            description="the most bytes of a request body, and the same after decompression",
+        ),
     ] = 20_971_520
     metadata_depth_max: Annotated[
         int, Meta(ge=1, le=200, description="the most levels of nesting of a metadata value")
@@ -162,22 +167,23 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     key: Annotated[str, Meta(description="the key that the commands show to the bridge; secret")] = ""
-    sink_key: Annotated[
-        str, Meta(description="the key that the bridge shows to the log service; secret")
-    ] = ""
+    sink_key: Annotated[str, Meta(description="the key that the bridge shows to the log service; secret")] = (
+        ""
+    )
     tls_cert: Annotated[
         str, Meta(description="PEM file of the bridge's certificate chain; empty means plain HTTP")
     ] = ""
     tls_key: Annotated[str, Meta(description="PEM file of the key of LOGBRIDGE_TLS_CERT")] = ""
     tls_client_ca: Annotated[
-        str, Meta(description="PEM file of the CAs of which clients must have a certificate; empty asks for none")
+        str,
+        Meta(description="PEM file of the CAs of which clients must have a certificate; empty asks for none"),
     ] = ""
     service_tls_cert: Annotated[
         str, Meta(description="PEM file of the log service's certificate chain; empty means no TLS")
     ] = ""
-    service_tls_key: Annotated[
-        str, Meta(description="PEM file of the key of LOGBRIDGE_SERVICE_TLS_CERT")
-    ] = ""
+    service_tls_key: Annotated[str, Meta(description="PEM file of the key of LOGBRIDGE_SERVICE_TLS_CERT")] = (
+        ""
+    )
     service_tls_client_ca: Annotated[
         str,
         Meta(
@@ -187,7 +193,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ""
     sink_ca: Annotated[
         str,
-        Meta(description="PEM file of the CAs that a grpcs:// log service is checked with; empty means the usual ones"),
+        Meta(
+            description="PEM file of the CAs that a grpcs:// log service is checked with; empty means the usual ones"
+        ),
     ] = ""
     sink_cert: Annotated[
         str, Meta(description="PEM file of the certificate that the bridge shows to the log service")
@@ -195,7 +203,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     sink_cert_key: Annotated[str, Meta(description="PEM file of the key of LOGBRIDGE_SINK_CERT")] = ""
     url_ca: Annotated[
         str,
-        Meta(description="PEM file of the CAs that the commands check an https bridge with; empty means the usual ones"),
+        Meta(
+            description="PEM file of the CAs that the commands check an https bridge with; empty means the usual ones"
+        ),
     ] = ""
     trusted_proxies: Annotated[
         frozenset[str],
@@ -205,7 +215,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = frozenset()
     cors_origins: Annotated[
         frozenset[str],
-        Meta(description="origins, by comma, whose pages may call the API from a browser, such as https://app.example"),
+        Meta(
+            description="origins, by comma, whose pages may call the API from a browser, such as https://app.example"
+        ),
     ] = frozenset()
     metadata_keys_max: Annotated[
         int, Meta(ge=1, le=100_000, description="the most names in the metadata of one entry")

@@ -4,12 +4,18 @@ import re
 from ipaddress import ip_network
 from urllib.parse import SplitResult, urlsplit
 
+
 def check_sink_url(url: str) -> tuple[str, str]:
     """A sink URL as (scheme, address). Raises ValueError that says what is allowed."""
     parts = urlsplit(url)
     if parts.scheme == "memory" and not parts.path and not parts.netloc:
         return "memory", ""
-    if parts.scheme not in ("grpc", "grpcs") or not parts.hostname or parts.path.strip("/") or not _has_port(parts):
+    if (
+        parts.scheme not in ("grpc", "grpcs")
+        or not parts.hostname
+        or parts.path.strip("/")
+        or not _has_port(parts)
+    ):
         raise ValueError("allowed are grpc://host:port, grpcs://host:port and memory://")
     return parts.scheme, parts.netloc
 
@@ -67,7 +73,12 @@ def check_origins(texts: frozenset[str]) -> None:
     for text in texts:
         parts = urlsplit(text)
         plain = f"{parts.scheme}://{parts.netloc}"
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in text or text != plain.lower():
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or "@" in text
+            or text != plain.lower()
+        ):
             raise ValueError("allowed are origins such as https://app.example or http://localhost:3000")
 
 

@@ -32,7 +32,13 @@ class Clock:
 def key_of(name: str = "shop", **changes: object) -> tuple[str, Key]:
     """A new key, as the caller shows it and as it is kept."""
     secret, key_id, hashed = new_key()
-    fields = {"id": key_id, "name": name, "hash": hashed, "scopes": frozenset({Scope.WRITE}), "created_at": "x"}
+    fields = {
+        "id": key_id,
+        "name": name,
+        "hash": hashed,
+        "scopes": frozenset({Scope.WRITE}),
+        "created_at": "x",
+    }
     return secret, Key(**fields | changes)  # type: ignore[arg-type]  # fields of a Key
 
 
@@ -104,7 +110,9 @@ def test_a_key_ends_when_it_expires(tmp_path: Path) -> None:
     assert ring.find(secret) is None
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{}", b'{"version": 2}', b"[]", b"\xff", b'{"version":1,"keys":[1]}'])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"{}", b'{"version": 2}', b"[]", b"\xff", b'{"version":1,"keys":[1]}']
+)
 def test_a_broken_file_changes_nothing(
     tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:

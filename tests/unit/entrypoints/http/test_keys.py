@@ -45,12 +45,16 @@ def keys(tmp_path: Path) -> Keys:
     wanted["both"] = {"scopes": frozenset({Scope.READ, Scope.WRITE}), "services": frozenset({"shop", "pay"})}
     for name, fields in wanted.items():
         shown[name], key_id, hashed = new_key()
-        KeysFile(path).add(Key(id=key_id, name=name, hash=hashed, created_at="2024-08-30T10:30:45Z", **fields))
+        KeysFile(path).add(
+            Key(id=key_id, name=name, hash=hashed, created_at="2024-08-30T10:30:45Z", **fields)
+        )
     return Keys(replace(FAST, request_timeout_s=5.0, attempt_timeout_s=5.0, keys_file=str(path)), shown)
 
 
 @pytest.mark.parametrize(("method", "path", "scope", "body"), ROUTES)
-async def test_each_route_needs_its_scope(keys: Keys, method: str, path: str, scope: Scope, body: Any) -> None:
+async def test_each_route_needs_its_scope(
+    keys: Keys, method: str, path: str, scope: Scope, body: Any
+) -> None:
     """With the scope, or admin, a key is let in; with another one it is 403, and the answer names the scope."""
     async with serving(settings=keys.settings) as client:
         for name in Scope:
@@ -85,7 +89,9 @@ async def test_the_other_header_does_as_well(keys: Keys) -> None:
         assert (await client.post(f"{API}/write", json={"message": "m"}, headers=headers)).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/openapi.json", "/livez", "/readyz", f"{API}/health"])
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/redoc", "/openapi.json", "/livez", "/readyz", f"{API}/health"]
+)
 async def test_what_shows_no_logs_needs_no_key(keys: Keys, path: str) -> None:
     """Pages and probes answer anybody."""
     async with serving(settings=keys.settings) as client:
@@ -182,7 +188,13 @@ def test_a_cookie_of_others_is_none() -> None:
     assert ours.key_id_of(cookie) == "0123456789ab"
     key_id, ends_s, signature = cookie.split(".")
     later = str(int(ends_s) + 1)
-    for wrong in ("", "x", f"{key_id}.{later}.{signature}", f"ffffffffffff.{ends_s}.{signature}", cookie[:-1] + "g"):
+    for wrong in (
+        "",
+        "x",
+        f"{key_id}.{later}.{signature}",
+        f"ffffffffffff.{ends_s}.{signature}",
+        cookie[:-1] + "g",
+    ):
         assert ours.key_id_of(wrong) is None
     assert theirs.key_id_of(cookie) is None
     past = f"{key_id}.1.{ours._signature(key_id, '1')}"
