@@ -119,7 +119,7 @@ def end_by_itself(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 async def test_the_log_service_asks_for_keys(tmp_path: Path) -> None:
-    """Without a key UNAUTHENTICATED, without the scope PERMISSION_DENIED, with both stored; health is open."""
+    """No key: UNAUTHENTICATED; no scope: PERMISSION_DENIED; with both it is stored. Health is open."""
     write, read = create(tmp_path, "w", "--scope", "write"), create(tmp_path, "r", "--scope", "read")
     request = pb.WriteLogRequest(log_entry=pb.LogEntry(message="m", service_name="shop")).SerializeToString()
     async with guarded(tmp_path) as (port, store), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -19,8 +19,8 @@ class Scope(StrEnum):
 class Caller(Struct, frozen=True):
     """Who asks.
 
-    name, key_id: of the key, empty for somebody without one. services: whose logs it may write and read, empty for
-    any. rate: requests it may make, such as ``1000/s``; empty for what the settings say.
+    name, key_id: of the key, empty for somebody without one. services: whose logs it may write and read,
+    empty for any. rate: requests it may make, such as ``1000/s``; empty for what the settings say.
     """
 
     name: str = ""

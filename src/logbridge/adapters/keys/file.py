@@ -55,7 +55,7 @@ class KeysFile:
         return document.keys
 
     def add(self, key: Key) -> None:
-        """Keep one more. Raises KeysError if its name is taken by a key that is not revoked, or all is full."""
+        """Keep one more. Raises KeysError if a key that is not revoked has its name, or the file is full."""
         with self._changing() as keys:
             if any(other.name == key.name and not other.revoked_at for other in keys):
                 raise KeysError(f"a key named {key.name!r} exists: revoke it first, or choose another name")

@@ -31,7 +31,7 @@ class KeysAddress:
 
     keys_file: Annotated[
         str | None,
-        Parameter(help="The file of keys (LOGBRIDGE_KEYS_FILE), such as /etc/logbridge/keys.json."),
+        Parameter(help="The file of keys (LOGBRIDGE_KEYS_FILE), such as ./data/keys.json."),
     ] = None
 
     @property
@@ -70,7 +70,7 @@ def create(
     rate
         The most requests it may make, such as 1000/s or 60000/m; without it LOGBRIDGE_KEY_RATE.
     expires
-        When it ends: RFC 3339, or from now in days, hours or minutes, such as 90d, 12h, 30m. Without it never.
+        When it ends: RFC 3339, or a time from now, such as 90d, 12h or 30m. Without it never.
     json
         Print the key and what it may do as JSON.
     """

@@ -66,7 +66,7 @@ class Parts(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True):
-    """One thing to ask. handler: makes its ASGI endpoint. right: what a key needs for it, None for nothing."""
+    """One thing to ask. handler: makes its ASGI endpoint. right: what a key needs for it, if anything."""
 
     name: str
     method: str
@@ -112,8 +112,8 @@ _UNHEALTHY = Health("unhealthy", _TIME, False, _SERVICE, "nothing listens at loc
 
 _SESSION = Session(keys=True, name="shop", scopes=["read", "write"], services=["shop"])
 _READING = (
-    "With keys, what a key bound to services sees is narrowed to these. Without keys it answers callers on this "
-    "machine only, unless LOGBRIDGE_OPEN has read."
+    "What a key that is bound to services sees is narrowed to these. Without keys it answers callers on "
+    "this machine only, unless LOGBRIDGE_OPEN has read."
 )
 _FILTERS = (
     Parameter("service_name", "Logs of this service.", {"type": "string"}),
@@ -157,6 +157,8 @@ _ASKED = (
     ),
 )
 
+# Of whoever sends a body.
+_REFUSALS = (400, 401, 403, 413, 415, 422, 429)
 _WHY = {
     400: "Not JSON, or over a limit that the settings name.",
     401: "No key, or one that is unknown, revoked or expired.",
@@ -221,9 +223,7 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
             {
                 200: Response("The log service acknowledged it.", (WriteResult,), _WRITTEN),
                 202: Response("It is on the disk here, and will be delivered.", (WriteResult,), _WRITTEN),
-                **_problems(
-                    400, 401, 403, 409, 413, 415, 422, 429, 502, 503, 504, also=WriteResult, beside=failed_write
-                ),
+                **_problems(*_REFUSALS, 409, 502, 503, 504, also=WriteResult, beside=failed_write),
             },
             "Any name that is not listed goes into metadata. null in an optional field means leaving it out.",
             WriteRequest, WRITE_EXAMPLE, _ASKED, Right.WRITE,
@@ -234,19 +234,18 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
             {
                 200: Response("The log service acknowledged some of it.", (BatchResult,), _BATCH),
                 202: Response("Some of it is on the disk here, to be delivered.", (BatchResult,), _BATCH),
-                **_problems(
-                    400, 401, 403, 413, 415, 422, 429, 502, 503, 504, also=BatchResult, beside=failed_batch
-                ),
+                **_problems(*_REFUSALS, 502, 503, 504, also=BatchResult, beside=failed_batch),
             },
             "One result for every log, in the order of the request. A bad one does not sink the others.",
-            BatchRequest, {"log_entries": [WRITE_EXAMPLE, {"message": "two", "level": "ERROR"}]}, _ASKED, Right.WRITE,
+            BatchRequest, {"log_entries": [WRITE_EXAMPLE, {"message": "two", "level": "ERROR"}]}, _ASKED,
+            Right.WRITE,
         ),
         Operation(
             "concurrent-test", "POST", f"{prefix}/concurrent-test", "Write many generated logs at once",
             lambda parts: Plain(parts.endpoints.concurrent_test),
             {
                 200: Response("The test ran, and something was written.", (LoadTestResult,), _TEST),
-                **_problems(400, 401, 403, 413, 415, 422, 429, 502, 503, 504),
+                **_problems(*_REFUSALS, 502, 503, 504),
             },
             "Each log is a write of its own. Without keys it answers callers on this machine only, unless "
             "LOGBRIDGE_OPEN has test. When nothing was written, the report stands beside the problem.",
@@ -298,9 +297,8 @@ def _session(prefix: str) -> tuple[Operation, ...]:
             "session-begin", "POST", path, "Begin a session: a cookie that stands for the key you send",
             lambda parts: Plain(parts.sessions.begin),
             {200: Response("Begun; the cookie is set.", (Session,), _SESSION), **_problems(400, 401, 429)},
-            "For browsers: server-sent events carry no headers. The cookie lets in what only reads (GET), for "
-            "twelve hours or until the bridge restarts.",
-            right=None,
+            "For browsers: server-sent events carry no headers. The cookie lets in what only reads (GET), "
+            "for twelve hours or until the bridge restarts.",
         ),
         Operation(
             "session-end", "DELETE", path, "End the session",

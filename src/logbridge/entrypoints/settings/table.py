@@ -163,7 +163,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     keys_file: Annotated[
         str,
         Meta(
-            description="the keys that callers need, made by `logbridge key`; empty means no keys: writing is open"
+            description="the keys that callers need, made by `logbridge key`; "
+            "empty means no keys: writing is open"
         ),
     ] = ""
     key: Annotated[str, Meta(description="the key that the commands show to the bridge; secret")] = ""
@@ -194,7 +195,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     sink_ca: Annotated[
         str,
         Meta(
-            description="PEM file of the CAs that a grpcs:// log service is checked with; empty means the usual ones"
+            description="PEM file of the CAs that a grpcs:// log service is checked with; "
+            "empty means the usual ones"
         ),
     ] = ""
     sink_cert: Annotated[
@@ -204,13 +206,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     url_ca: Annotated[
         str,
         Meta(
-            description="PEM file of the CAs that the commands check an https bridge with; empty means the usual ones"
+            description="PEM file of the CAs that the commands check an https bridge with; "
+            "empty means the usual ones"
         ),
     ] = ""
     trusted_proxies: Annotated[
         frozenset[str],
         Meta(
-            description="addresses or networks, by comma, whose Forwarded and X-Forwarded-* headers are believed"
+            description="addresses or networks, by comma, "
+            "whose Forwarded and X-Forwarded-* headers are believed"
         ),
     ] = frozenset()
     cors_origins: Annotated[
@@ -251,8 +255,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     key_rate: Annotated[
         str,
         Meta(
-            description="requests that one key may make, such as 1000/s or 60000/m, where the key has no rate of its "
-            "own; empty means any number; for each worker"
+            description="requests that one key may make, such as 1000/s or 60000/m, "
+            "where the key has no rate of its own; empty means any number; for each worker"
         ),
     ] = ""
     address_rate: Annotated[

@@ -1,4 +1,4 @@
-"""What URLs and addresses in settings may look like. Each check raises ValueError that says what is allowed."""
+"""What URLs and addresses in settings may look like. A check raises ValueError that says what is allowed."""
 
 import re
 from ipaddress import ip_network

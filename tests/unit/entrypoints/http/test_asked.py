@@ -27,7 +27,8 @@ RESPOND_ASYNC = {"Prefer": "respond-async"}
 
 def asked(*headers: tuple[str, str]) -> Asked:
     """What these headers ask."""
-    return read_asked({"headers": [(name.encode(), value.encode("latin-1")) for name, value in headers]})
+    scope = {"headers": [(name.encode(), value.encode("latin-1")) for name, value in headers]}
+    return read_asked(scope, frozenset())
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def keys(tmp_path: Path) -> Keys:
 async def test_each_route_needs_its_scope(
     keys: Keys, method: str, path: str, scope: Scope, body: Any
 ) -> None:
-    """With the scope, or admin, a key is let in; with another one it is 403, and the answer names the scope."""
+    """With the scope, or admin, a key is let in; else it is 403, and the answer names the scope."""
     async with serving(settings=keys.settings) as client:
         for name in Scope:
             answer = await client.request(method, f"{API}/{path}", json=body, headers=keys.of(name))
@@ -75,7 +75,7 @@ async def test_each_route_needs_its_scope(
 async def test_without_a_key_the_door_is_shut(
     keys: Keys, method: str, path: str, scope: Scope, body: Any, headers: dict[str, str]
 ) -> None:
-    """No key, a wrong one, two, or another scheme: 401 with the challenge, also for callers on this machine."""
+    """No key, a wrong one, two, or another scheme: 401 with the challenge, on this machine, too."""
     async with serving(settings=keys.settings) as client:
         answer = await client.request(method, f"{API}/{path}", json=body, headers=headers)
     assert answer.status_code == 401

@@ -11,9 +11,10 @@ from logbridge.adapters.memory import MemorySink
 from logbridge.domain.errors import LogbridgeError, QueryNotSupported, QueryRefused, ReaderUnavailable
 from logbridge.domain.ports import SinkHealth
 from logbridge.entrypoints.container import make_container
-from logbridge.entrypoints.http.access import is_local
+from logbridge.entrypoints.http.access import Gate, is_local
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.sessions import Sessions
 from logbridge.entrypoints.http.tail import Tail
 from logbridge.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.serving import API, FAST, UnreadableSink, serving
@@ -174,7 +175,8 @@ async def test_tail_follows_resumes_and_ends() -> None:
     app = create_app(container)
     async with app.router.lifespan_context(app):
         lifecycle = Lifecycle()
-        tail = Tail(container.bridge(), FAST, lifecycle, keep_alive_s=0.01)
+        gate = Gate(FAST, None, Sessions(b""))
+        tail = Tail(container.bridge(), gate, FAST, lifecycle, keep_alive_s=0.01)
         await _write(app, "early")
         wire = Wire((b"last-event-id", b"0"))
         task = asyncio.create_task(tail(wire.scope, wire.receive, wire.send))
@@ -186,7 +188,7 @@ async def test_tail_follows_resumes_and_ends() -> None:
         await asyncio.wait_for(task, 5)
         gone = Wire()
         task = asyncio.create_task(
-            Tail(container.bridge(), FAST, Lifecycle())(gone.scope, gone.receive, gone.send)
+            Tail(container.bridge(), gate, FAST, Lifecycle())(gone.scope, gone.receive, gone.send)
         )
         await gone.next()
         gone.left.set()
