@@ -1,5 +1,6 @@
 """What is sent: the contract's example entry, larger ones, batches; the same logs in Envoy's shape."""
 
+import gzip
 import json
 
 from logbridge.entrypoints.http.schema import WRITE_EXAMPLE as ENTRY
@@ -20,6 +21,11 @@ def body(entries: int, size_bytes: int = 0) -> bytes:
     """The body of a write, or of a batch of more than one; each entry at least so long."""
     one = entry(size_bytes)
     return json.dumps(one if entries == 1 else {"log_entries": [one] * entries}).encode()
+
+
+def gzipped(entries: int, size_bytes: int = 0) -> bytes:
+    """The same body, compressed as most clients do it."""
+    return gzip.compress(body(entries, size_bytes), 6)
 
 
 def message_body(entries: int, size_bytes: int = 0) -> bytes:

@@ -91,7 +91,7 @@ def _get_ready(setting: Setting, contender: Contender) -> None:
     """Until the gateway has taken a write; of several processes the others are still starting then."""
     body = contender.body(1, 0)
     until_s = time.monotonic() + processes.READY_S
-    while not _write_once(setting, body, contender.expect_one):
+    while not _write_once(setting, body, contender):
         if time.monotonic() > until_s:
             raise MeasurementFailed(f"{contender.name} takes no write\n{_log_of(setting)}")
         time.sleep(0.05)
@@ -206,6 +206,8 @@ def _run_load(
     command += ["--body", str(body), "--connections", str(scenario.connections), "--expect", expect]
     command += ["--warmup-s", str(warmup_s), "--measured-s", str(times.measured_s)]
     command += ["--core", str(processes.OTHER_CORE)]
+    for name, value in contender.headers.items():
+        command += ["--header", f"{name}={value}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
         assert load.stdout is not None
         load.stdout.readline()
@@ -292,12 +294,13 @@ def measure_memory(contender: Contender, scenario: Scenario) -> Figures:
     return Figures(memory_kib=(held_kib - idle_kib) / scenario.connections, logs=scenario.connections)
 
 
-def _write_once(setting: Setting, body: bytes, expect: str) -> bool:
+def _write_once(setting: Setting, body: bytes, contender: Contender) -> bool:
     """Whether a write succeeded."""
     connection = HTTPConnection("127.0.0.1", setting.port, timeout=30)
     try:
-        connection.request("POST", PATHS[True], body, headers={"Content-Type": "application/json"})
-        return expect in connection.getresponse().read().decode()
+        headers = {"Content-Type": "application/json", **contender.headers}
+        connection.request("POST", PATHS[True], body, headers=headers)
+        return contender.expect_one in connection.getresponse().read().decode()
     except OSError:
         return False
     finally:

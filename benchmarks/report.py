@@ -10,7 +10,7 @@ from benchmarks.contenders import CONTENDERS, NOOP, REFERENCE
 from benchmarks.machine import Machine
 from benchmarks.measure import Figures
 from benchmarks.rounds import RULE, Round, counting, medians, ratio, undisturbed
-from benchmarks.scenarios import BY_NAME, NOT_YET, SCENARIOS, Kind
+from benchmarks.scenarios import BY_NAME, SCENARIOS, Kind
 from benchmarks.soak import Soak
 from benchmarks.targets import TARGETS, Verdict, verdict
 
@@ -40,7 +40,6 @@ class Report(Struct):
 
     machine: Machine
     rule: str = RULE
-    not_yet: tuple[str, ...] = NOT_YET
     scenarios: dict[str, Measured] = {}
     failed: dict[str, str] = {}
     soak: Soak | None = None
@@ -64,7 +63,7 @@ def read(machine: Machine, path: Path = JSON_FILE) -> Report:
     if path.is_file():
         last = msgspec.json.decode(path.read_bytes(), type=Report)
         if last.machine == machine:
-            return msgspec.structs.replace(last, rule=RULE, not_yet=NOT_YET)
+            return msgspec.structs.replace(last, rule=RULE)
     return Report(machine)
 
 
@@ -98,7 +97,7 @@ def markdown(report: Report) -> str:
     ]
     if report.soak:
         parts.append(report.soak.markdown())
-    parts.append("### How it was measured\n\n" + "\n\n".join([report.rule, *report.not_yet]))
+    parts.append("### How it was measured\n\n" + report.rule)
     return "\n\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What is measured, as data. A feature that logbridge does not have yet gets a scenario when it comes."""
+"""What is measured, as data."""
 
 from enum import Enum
 
@@ -8,6 +8,8 @@ from benchmarks.contenders import (
     BESIDE_BUSY,
     DURABLE,
     ENVOY,
+    GZIPPED,
+    KEYED,
     LOGBRIDGE,
     NOOP,
     PATIENT,
@@ -15,13 +17,6 @@ from benchmarks.contenders import (
     TWO_WORKERS,
     UNCOALESCED,
 )
-
-# No scenario pretends: the report says these lines instead.
-NOT_YET = (
-    "gzip: not yet, logbridge refuses Content-Encoding: gzip (415).",
-    "keys: not yet, logbridge has no keys file.",
-)
-
 
 # Processes that measure a part alone, beside the contenders.
 MICRO = "its parts alone"
@@ -108,6 +103,21 @@ SCENARIOS = (
     Scenario("bodies-3k", "entries of 3 KB, 50 clients", _ALL, connections=50, entry_bytes=3_000, short=True),
     Scenario(
         "bodies-100k", "entries of 100 KB, 50 clients", _ALL, connections=50, entry_bytes=100_000, short=True
+    ),
+    Scenario(
+        "gzip",
+        "entries of 3 KB in gzip, 50 clients",
+        (NOOP, LOGBRIDGE, GZIPPED),
+        connections=50,
+        entry_bytes=3_000,
+        short=True,
+    ),
+    Scenario(
+        "keys",
+        "single writes with a key, 200 clients",
+        (NOOP, LOGBRIDGE, KEYED),
+        connections=200,
+        short=True,
     ),
     Scenario(
         "slow-peer",

@@ -263,10 +263,6 @@ class TestReport:
         made.failed["batches"] = "reference: a connection was lost\nmore"
         assert "no figures.** reference: a connection was lost" in report.markdown(made)
 
-    def test_the_report_says_what_is_missing(self) -> None:
-        """Features that logbridge does not have are named, not measured."""
-        assert "not yet" in report.markdown(a_report())
-
 
 class TestLimits:
     """The short form."""
