@@ -147,6 +147,20 @@ class SinkContract:
         await sink.write([make_entry(), wanted, make_entry(metadata={"wanted": "no"})], deadline=soon())
         assert await read_back(sink, **which) == [wanted]
 
+    async def test_a_narrowed_question_shows_nothing_else(self, sink: Any) -> None:
+        """Whose logs a caller may not see are neither found nor counted nor followed."""
+        self._need_follow()
+        logs = [make_entry(service_name=name) for name in ("shop", "pay", "other", "shop")]
+        narrowed = LogFilter().within(frozenset({"shop", "pay"}))
+        async with contextlib.aclosing(sink.follow(narrowed)) as follow:
+            await asyncio.wait_for(anext(follow), 5)
+            await sink.write(logs, deadline=soon())
+            followed = [await asyncio.wait_for(anext(follow), 5) for _ in range(3)]
+        assert [item.entry.service_name for item in followed] == ["shop", "pay", "shop"]
+        page = await sink.query(LogQuery().within(frozenset({"shop", "pay"})), deadline=soon())
+        assert sorted(entry.service_name for entry in page.entries) == ["pay", "shop", "shop"]
+        assert page.total_count == 3
+
     async def test_same_id_is_stored_once(self, sink: Any) -> None:
         """The same log sent again, in another write or in the same batch, is accepted and stored once."""
         self._need_ids()

@@ -14,11 +14,12 @@ from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.entry import EntryMaker
-from logbridge.domain.errors import QueryRefused, ServiceForbidden
+from logbridge.domain.errors import QueryNotSupported, QueryRefused, ServiceForbidden
 from logbridge.domain.outcome import Accepted, Refused
 from logbridge.domain.query import LogQuery
 from logbridge.entrypoints.log_service import LogServiceServer
 from tests.factories import make_entry, soon
+from tests.integration.field_peer import FieldPeer
 from tests.integration.processes import bridge, free_port, log_service, start
 from tests.integration.served import API
 
@@ -230,3 +231,15 @@ def test_workers_share_sessions(tmp_path: Path) -> None:
         running.client.cookies.clear()
         statuses = {running.client.get(f"{API}/query", headers=cookie).status_code for _ in range(16)}
     assert statuses == {200}
+
+
+@pytest.mark.parametrize("names", [(), ("other",), ("shop",)])
+async def test_a_peer_that_cannot_narrow_shows_nothing(names: tuple[str, ...]) -> None:
+    """A log service of the field knows no several services: the question is refused, whatever it answered."""
+    logs = [pb.LogEntry(service_name=name, level=pb.INFO) for name in names]
+    answer = pb.QueryLogResponse(logs=logs, total_count=len(logs), success=True).SerializeToString()
+    async with FieldPeer(answers={"QueryLog": answer}) as peer:
+        sink = GrpcSink(peer.address)
+        with pytest.raises(QueryNotSupported, match="name one of pay, shop"):
+            await sink.query(LogQuery().within(frozenset({"shop", "pay"})), deadline=soon())
+        await sink.aclose()
