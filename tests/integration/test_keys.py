@@ -9,6 +9,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 
+from logbridge import AsyncLogServiceClient
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.keys.ring import KeyRing
@@ -199,6 +200,23 @@ def test_the_bridge_shows_its_own_key(tmp_path: Path) -> None:
             answer = running.write("m")
             assert answer.status_code == 502
             assert "LOGBRIDGE_SINK_KEY" in answer.json()["detail"]
+
+
+async def test_the_python_client_shows_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own key, or that of the settings for the log service of the settings, and to no other address."""
+    key = create(tmp_path, "program", "--scope", "write")
+    async with guarded(tmp_path) as (port, store):
+        address = f"127.0.0.1:{port}"
+        async with AsyncLogServiceClient(address, key=key) as client:
+            assert (await client.write_log("own key"))["success"]
+        monkeypatch.setenv("LOGBRIDGE_SINK_KEY", key)
+        async with AsyncLogServiceClient(address) as client:
+            assert "UNAUTHENTICATED" in (await client.write_log("another address"))["error_message"]
+        monkeypatch.setenv("LOGBRIDGE_SINK", f"grpc://{address}")
+        for client in (AsyncLogServiceClient(address), AsyncLogServiceClient()):
+            assert (await client.write_log("the settings' key"))["success"]
+            await client.aclose()
+    assert len(store.entries) == 3
 
 
 def test_the_commands_show_their_key(tmp_path: Path) -> None:

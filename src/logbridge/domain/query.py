@@ -48,13 +48,15 @@ class LogFilter(Struct, frozen=True, kw_only=True):
         """
         if not services:
             return self
-        if self.service_name:
-            if self.service_name not in services:
-                raise ServiceForbidden(self.service_name, services)
-            return self
-        if len(services) == 1:
-            return msgspec.structs.replace(self, service_name=next(iter(services)))
-        return msgspec.structs.replace(self, services=services)
+        allowed = services & self.services if self.services else services
+        asked = self.service_name
+        if not allowed or (asked and asked not in allowed):
+            raise ServiceForbidden(asked or ", ".join(sorted(self.services)), services)
+        if asked or len(allowed) == 1:
+            # Every peer understands one service.
+            only = asked or next(iter(allowed))
+            return msgspec.structs.replace(self, service_name=only, services=frozenset())
+        return msgspec.structs.replace(self, services=allowed)
 
     def matches(self, entry: LogEntry) -> bool:
         """Whether an entry is one of those asked for."""

@@ -37,16 +37,20 @@ class AsyncLogServiceClient:
     """Writes logs to one log service, over a connection of its own that it opens with its first write.
 
     address: ``host:port`` or ``grpc://host:port``; None takes the sink that the settings name.
+    key: what the log service is shown; None takes LOGBRIDGE_SINK_KEY, for that of the settings only.
     sink: any LogSink in place of a connection, for example MemorySink() in a test; it runs in the caller's
     loop, and closing the client leaves it open.
     Raises InvalidSetting for an address of another form, and with the first write when a setting is wrong;
     ValueError for both an address and a sink.
     """
 
-    def __init__(self, address: str | None = None, *, sink: LogSink | None = None) -> None:
+    def __init__(
+        self, address: str | None = None, *, key: str | None = None, sink: LogSink | None = None
+    ) -> None:
         if address is not None and sink is not None:
             raise ValueError("give an address or a sink, not both")
         self._sink_url = "" if address is None else _sink_url(address)
+        self._key = key
         self._sink = sink
         self._closed = False
         self._opening = threading.Lock()
@@ -134,7 +138,11 @@ class AsyncLogServiceClient:
     def _settings(self) -> Settings:
         # A spool belongs to one bridge: a program that writes here has its answer from the log service.
         settings = replace(load(), ack="delivered", spool="")
-        return replace(settings, sink=self._sink_url) if self._sink_url else settings
+        if not self._sink_url:
+            return settings if self._key is None else replace(settings, sink_key=self._key)
+        # The key of the settings is for the log service of the settings, and shown to no other one.
+        own = settings.sink_key if self._sink_url == settings.sink_url else ""
+        return replace(settings, sink=self._sink_url, sink_key=own if self._key is None else self._key)
 
 
 async def write_log(message: str, **fields: Any) -> dict[str, Any]:

@@ -38,6 +38,11 @@ def dev(*, flags: SettingFlags | None = None) -> int:
     chosen = given(flags)
     chosen_by_name = {each.variable for each in explain(chosen) if each.origin != "default"}
     settings = _settled(load(chosen), chosen_by_name)
+    if settings.keys_file and not settings.sink_key:
+        terminal.notice(
+            "the log service asks for keys, too: make one with the scopes write and read, "
+            "and name it in LOGBRIDGE_SINK_KEY"
+        )
     return asyncio.run(_run(settings, _environment(settings, chosen)))
 
 
