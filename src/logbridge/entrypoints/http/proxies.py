@@ -18,6 +18,8 @@ _UNQUOTED_COMMAS = re.compile(rf"((?:[^\",]|{_QUOTED})*)(?:,|$)")
 _NODE = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::(\d{1,5}))?|([0-9.]+)(?::(\d{1,5}))?")
 _HOST = re.compile(r"[\w.~-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?", re.ASCII)
 _ADDRESSES_REMEMBERED = 1024
+# More is no list of proxies, and would take long to read.
+_CHARACTERS_MAX = 8192
 
 
 class Hop(Struct, frozen=True):
@@ -87,6 +89,8 @@ def _hops(headers: Iterable[tuple[bytes, bytes]]) -> list[Hop]:
     for name, value in headers:
         if name == b"forwarded" or name.startswith(b"x-forwarded-"):
             lines.setdefault(name, []).append(value.decode("latin-1"))
+    if sum(len(line) for values in lines.values() for line in values) > _CHARACTERS_MAX:
+        return [Hop()]
     if b"forwarded" in lines:
         return [hop for line in lines[b"forwarded"] for hop in _forwarded(line)]
     addresses, schemes, hosts = (

@@ -82,6 +82,12 @@ def test_x_forwarded_for(values: list[str], client: tuple[str, int]) -> None:
     assert scope_of(*(("X-Forwarded-For", value) for value in values))["client"] == client
 
 
+def test_endless_headers_are_not_read() -> None:
+    """A list that no proxies make says nothing."""
+    for name in ("Forwarded", "X-Forwarded-For"):
+        assert scope_of((name, "for=192.0.2.1," * 1000 + "for=192.0.2.1"))["client"] == PEER
+
+
 def test_forwarded_wins() -> None:
     """Where both are there, the standard's one is read and the others are not."""
     scope = scope_of(
@@ -126,16 +132,14 @@ def test_scheme_and_host(headers: list[tuple[str, str]], scheme: str, host: str)
 def test_what_was_forwarded_is_never_local(headers: list[tuple[str, str]]) -> None:
     """A trusted proxy on this machine that says its client is local does not make it so."""
     scope = scope_of(("Host", "logs.example"), *headers, peer=("127.0.0.1", 5000))
-    assert scope["client"] == ("127.0.0.1", 0) or scope["client"] == ("127.0.0.1", 5000)
+    assert scope["client"] == ("127.0.0.1", 0)
     assert not is_local(scope)
 
 
 def test_whom_it_trusts() -> None:
     """Addresses in the networks, of IPv4 also where they are mapped into IPv6; no name is one."""
-    trusted = [
-        host for host in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8:1::5", "127.0.0.1") if PROXIES.trusts(host)
-    ]
-    assert len(trusted) == 4
+    proxies = ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8:1::5", "127.0.0.1")
+    assert all(PROXIES.trusts(host) for host in proxies)
     assert not any(PROXIES.trusts(host) for host in ("11.0.0.1", "2001:db8:2::5", "localhost", ""))
 
 
