@@ -46,19 +46,24 @@ class Proxies:
         return address is not None and any(address in network for network in self._networks)
 
     def believe(self, scope: dict[str, Any]) -> None:
-        """Write into the scope of a request from a trusted proxy who asked, and for which scheme and host."""
-        headers = scope["headers"]
-        hops = _hops(headers)
+        """Write into the scope of a request from a trusted proxy who asked, and for which scheme and host.
+
+        Where both families of headers are there and name different clients, neither is believed: proxies keep
+        one of them, and pass on what a client wrote in the other.
+        """
+        hops, others = _hops(scope["headers"])
         if not hops:
             return
         first = self._nearest_to_client(hops)
+        if others and others[self._nearest_to_client(others)].address != hops[first].address:
+            return
         if hops[first].address:
             scope["client"] = (hops[first].address, hops[first].port)
         # Of several, the one nearest to the client knows what the client asked for.
         if scheme := next((hop.scheme for hop in hops[first:] if hop.scheme), ""):
             scope["scheme"] = scheme
         if host := next((hop.host for hop in hops[first:] if hop.host), ""):
-            scope["headers"] = [(name, value) for name, value in headers if name != b"host"]
+            scope["headers"] = [header for header in scope["headers"] if header[0] != b"host"]
             scope["headers"].append((b"host", host.encode()))
 
     def _nearest_to_client(self, hops: list[Hop]) -> int:
@@ -83,20 +88,24 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-def _hops(headers: Iterable[tuple[bytes, bytes]]) -> list[Hop]:
-    """From the client's side to ours. Forwarded says all of it, so that the other headers are not asked."""
+def _hops(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[Hop], list[Hop]]:
+    """From the client's side to ours, as told by Forwarded or else X-Forwarded-*; and by the second of both."""
     lines: dict[bytes, list[str]] = {}
     for name, value in headers:
         if name == b"forwarded" or name.startswith(b"x-forwarded-"):
             lines.setdefault(name, []).append(value.decode("latin-1"))
     if sum(len(line) for values in lines.values() for line in values) > _CHARACTERS_MAX:
-        return [Hop()]
-    if b"forwarded" in lines:
-        return [hop for line in lines[b"forwarded"] for hop in _forwarded(line)]
-    addresses, schemes, hosts = (
-        [part.strip() for part in ",".join(lines.get(b"x-forwarded-" + name, [])).split(",") if part.strip()]
-        for name in (b"for", b"proto", b"host")
-    )
+        return [Hop()], []
+    standard = [hop for line in lines.get(b"forwarded", ()) for hop in _forwarded(line)]
+    names = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+    older = _x_forwarded(*(",".join(lines.get(name, ())) for name in names))
+    if not standard:
+        return older, []
+    return standard, older if b"x-forwarded-for" in lines else []
+
+
+def _x_forwarded(*lists: str) -> list[Hop]:
+    addresses, schemes, hosts = ([part.strip() for part in each.split(",") if part.strip()] for each in lists)
     count = max(len(addresses), 1 if schemes or hosts else 0)
     nodes = [_node(address) for address in addresses] or [("", 0)] * count
     return [

@@ -89,11 +89,21 @@ def test_endless_headers_are_not_read() -> None:
 
 
 def test_forwarded_wins() -> None:
-    """Where both are there, the standard's one is read and the others are not."""
+    """Where both are there and agree, the standard's one says the rest."""
     scope = scope_of(
-        ("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.1")
+        ("X-Forwarded-For", "203.0.113.9, 192.0.2.1"),
+        ("X-Forwarded-Proto", "http"),
+        ("Forwarded", 'for="192.0.2.1:80";proto=https'),
     )
-    assert (scope["client"], scope["scheme"]) == ((CLIENT, 0), "http")
+    assert (scope["client"], scope["scheme"]) == ((CLIENT, 80), "https")
+
+
+@pytest.mark.parametrize("forwarded", ["for=203.0.113.9;proto=https", "for=unknown", "for="])
+def test_headers_that_disagree(forwarded: str) -> None:
+    """A client that writes the header which its proxy does not know of is not believed, nor hidden."""
+    for headers in ((forwarded, "192.0.2.1"), ("for=192.0.2.1", "203.0.113.9")):
+        scope = scope_of(("Forwarded", headers[0]), ("X-Forwarded-For", headers[1]))
+        assert (scope["client"], scope["scheme"]) == (PEER, "http")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +126,7 @@ def test_forwarded_wins() -> None:
     ],
 )
 def test_scheme_and_host(headers: list[tuple[str, str]], scheme: str, host: str) -> None:
-    """Those that the client asked for, as the proxy nearest to it says; what makes no sense changes nothing."""
+    """Those that the client asked for, as the proxy nearest to it says; nonsense changes nothing."""
     scope = scope_of(("Host", "bridge"), *headers)
     hosts = [value.decode() for name, value in scope["headers"] if name == b"host"]
     assert (scope["scheme"], hosts) == (scheme, [host])
