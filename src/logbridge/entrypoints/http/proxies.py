@@ -89,7 +89,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _hops(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[Hop], list[Hop]]:
-    """From the client's side to ours, as told by Forwarded or else X-Forwarded-*; and by the second of both."""
+    """From the client's side to ours: by Forwarded, or else X-Forwarded-*; and by the second, if by both."""
     lines: dict[bytes, list[str]] = {}
     for name, value in headers:
         if name == b"forwarded" or name.startswith(b"x-forwarded-"):

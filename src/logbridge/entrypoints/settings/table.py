@@ -281,7 +281,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.url.rstrip("/") or f"{scheme}://127.0.0.1:{self.port}"
 
 
-# What each limit holds for. Those of a worker hold in each of several workers: together they allow as much more.
+# What each limit holds for. Those of each worker hold in each of several: together they allow as much more.
 HOLDS_FOR = {
     "max_concurrent_workers": "each request",
     "max_batch_size": "each request",
