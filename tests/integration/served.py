@@ -129,6 +129,14 @@ class Connection:
         self.send(method, path, body)
         return await self.read()
 
+    async def drain(self) -> None:
+        """Returns once what was written is nearly all on its way."""
+        await asyncio.wait_for(self._writer.drain(), DEADLINE_S)
+
+    async def read_exactly(self, count: int) -> bytes:
+        """So many bytes."""
+        return await asyncio.wait_for(self._reader.readexactly(count), DEADLINE_S)
+
     async def rest(self) -> bytes:
         """All bytes until the connection ends."""
         return await asyncio.wait_for(self._reader.read(), DEADLINE_S)

@@ -1,73 +1,12 @@
 """A connection in the phases of a stop, over TCP, with an application of one line."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
-import uvicorn
-from starlette.types import Receive, Scope, Send
 
-from logbridge.entrypoints.http.connection import Connections, StoppableHttp
-from logbridge.entrypoints.http.decode import read_json_body
-from logbridge.entrypoints.http.lifecycle import Lifecycle
-from logbridge.entrypoints.http.problems import ok
-from tests.integration.served import Closed, Connection, connected, until
-
-
-class App:
-    """Answers with the path: /slow only when the gate opens, /half never to the end; /body with its length.
-
-    With a query the answer is sent as a whole, in one message.
-
-    entered: set by the first request. paths: what was begun.
-    """
-
-    def __init__(self) -> None:
-        self.state = SimpleNamespace(lifecycle=Lifecycle())
-        self.state.lifecycle.serve()
-        self.gate = asyncio.Event()
-        self.entered = asyncio.Event()
-        self.paths: list[str] = []
-        self.connections = Connections()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.paths.append(scope["path"])
-        if scope["path"] == "/half":
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
-            await send({"type": "http.response.body", "body": b"half", "more_body": True})
-        self.entered.set()
-        if scope["path"] in ("/slow", "/half"):
-            await self.gate.wait()
-        if scope["path"] == "/body":
-            body = await read_json_body(scope, receive, 10_000_000)
-            await ok(len(body)).send(send, scope["extensions"])
-        elif scope["path"] == "/broken":
-            raise ZeroDivisionError
-        else:
-            await ok(scope["path"]).send(send, scope["extensions"] if scope["query_string"] else ())
-
-
-@asynccontextmanager
-async def connection_to(app: App, keep_alive_s: int = 75) -> AsyncIterator[Connection]:
-    """A connection to a server of the application."""
-    config = uvicorn.Config(
-        app,
-        http=StoppableHttp,
-        interface="asgi3",
-        proxy_headers=False,
-        log_config=None,
-        timeout_keep_alive=keep_alive_s,
-    )
-    config.load()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: StoppableHttp(config=config, server_state=app.connections, app_state={}), "127.0.0.1", 0
-    )
-    async with server:
-        async with connected(server.sockets[0].getsockname()[1]) as connection:
-            yield connection
-        await until(lambda: not app.connections.connections)
+from logbridge.entrypoints.http.connection import StoppableHttp
+from tests.integration.one_line import App, connection_to
+from tests.integration.served import Closed
 
 
 async def test_a_request_in_the_drain_is_refused() -> None:
@@ -182,8 +121,8 @@ async def test_an_application_that_fails_is_answered() -> None:
 
 async def test_an_idle_connection_ends() -> None:
     """After its time without a request it ends; not while a request is under way, however long that takes."""
-    app = App()
-    async with connection_to(app, keep_alive_s=0) as connection:
+    app = App(idle_timeout_s=0.001)
+    async with connection_to(app) as connection:
         connection.send("GET", "/slow")
         await app.entered.wait()
         (each,) = app.connections.connections

@@ -43,6 +43,14 @@ def test_every_setting_is_in_the_table(page: str) -> None:
     assert _ROW.findall(text_of(page)) == [(s.variable, s.default, s.description) for s in SETTINGS]
 
 
+def test_every_limit_is_in_the_table() -> None:
+    """Name, default and what it holds for of every limit are in docs/limits.md as they are in the code."""
+    rows = re.findall(
+        r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|empty) \| ([^|]+) \| ", text_of("docs/limits.md"), re.M
+    )
+    assert sorted(rows) == sorted((s.variable, s.default, s.holds_for) for s in SETTINGS if s.holds_for)
+
+
 def test_both_readmes_say_the_same() -> None:
     """The same headings in the same order of depth, the same code, the same settings and links."""
     english, chinese = (text_of(page) for page in READMES)

@@ -158,13 +158,15 @@ def _json_type(value: object) -> str:
 
 
 _ONLY_TEXT = frozenset((str,))
+_UTF8_BYTES_MAX = 4  # of one character
 
 
 class EntryMaker(Struct, frozen=True):
     """Makes entries from drafts: fills in what is missing, and refuses what no log service should see.
 
     service_name: the default. entry_bytes_max: the most UTF-8 bytes of all text of one entry.
-    now: gives the time of arrival as RFC 3339. new_id: gives a unique id.
+    metadata_key_bytes_max: the most UTF-8 bytes of a name in metadata. now: gives the time of arrival as
+    RFC 3339. new_id: gives a unique id.
     """
 
     service_name: str
@@ -172,6 +174,8 @@ class EntryMaker(Struct, frozen=True):
     metadata_depth_max: int
     now: Callable[[], str]
     new_id: Callable[[], str]
+    metadata_keys_max: int = 1000
+    metadata_key_bytes_max: int = 1024
 
     def make(self, draft: EntryDraft, arrived: str = "") -> LogEntry:
         """The entry of a draft. Raises InvalidEntry (EntryTooLarge when it is over the limit).
@@ -195,6 +199,11 @@ class EntryMaker(Struct, frozen=True):
             raise _not_text(texts, metadata) from None
         if size_bytes > self.entry_bytes_max:
             raise EntryTooLarge(size_bytes, self.entry_bytes_max)
+        # So many names, or such a long one, have as many bytes at least: few entries are that large without
+        # their message. To look at each name would cost a third of the price of an entry.
+        beside_bytes = size_bytes - len(message)
+        if beside_bytes > self.metadata_keys_max or beside_bytes > self.metadata_key_bytes_max:
+            self._check_names(metadata)
         assigned = given_time is None
         return LogEntry(
             log_id, service_name, level, message, timestamp, metadata, trace_id, span_id, assigned, size_bytes
@@ -211,6 +220,19 @@ class EntryMaker(Struct, frozen=True):
         if entry.service_name not in services:
             raise ServiceForbidden(entry.service_name, services)
         return entry
+
+    def _check_names(self, metadata: dict[str, str]) -> None:
+        if len(metadata) > self.metadata_keys_max:
+            limit = f"LOGBRIDGE_METADATA_KEYS_MAX={self.metadata_keys_max}"
+            raise InvalidEntry("$.metadata", f"{len(metadata)} names are more than {limit} allows")
+        if len("".join(metadata)) * _UTF8_BYTES_MAX <= self.metadata_key_bytes_max:
+            return
+        for name in metadata:
+            if len(name.encode()) > self.metadata_key_bytes_max:
+                limit = f"LOGBRIDGE_METADATA_KEY_BYTES_MAX={self.metadata_key_bytes_max}"
+                raise InvalidEntry(
+                    f"$.metadata.{name[:40]}…", f"this name has more bytes than {limit} allows"
+                )
 
     def _metadata(self, draft: EntryDraft) -> dict[str, str]:
         # The metadata object comes first: a name given there wins over the same name at the top level.

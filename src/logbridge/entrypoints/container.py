@@ -173,6 +173,8 @@ def build_maker(settings: Settings) -> EntryMaker:
         metadata_depth_max=settings.metadata_depth_max,
         now=utc_now,
         new_id=new_id,
+        metadata_keys_max=settings.metadata_keys_max,
+        metadata_key_bytes_max=settings.metadata_key_bytes_max,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from logbridge.domain.entry import (
     BUSINESS_FIELDS,
@@ -36,7 +37,7 @@ def maker(entry_bytes_max: int = 262_144, metadata_depth_max: int = 64) -> Entry
 
 
 def make(raw: object, **limits: int) -> LogEntry:
-    return maker(**limits).make(classify(raw))
+    return replace(maker(), **limits).make(classify(raw))
 
 
 def test_the_example_of_the_contract() -> None:
@@ -204,3 +205,27 @@ def test_same_content() -> None:
     arrived = make_entry(timestamp="2024-01-01T00:00:00Z", timestamp_assigned=True)
     assert arrived.same_content(make_entry(timestamp="2024-01-01T00:00:09Z", timestamp_assigned=True))
     assert not entry.same_content(arrived)
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "setting"),
+    [
+        ({"metadata": {f"name-{n}": "" for n in range(21)}}, "$.metadata", "KEYS_MAX=20"),
+        ({f"name-{n}": n for n in range(21)}, "$.metadata", "KEYS_MAX=20"),
+        ({"metadata": {f"name-{n}": "" for n in range(20)}, "adv_id": 1}, "$.metadata", "KEYS_MAX=20"),
+        ({"metadata": {"a" * 31: ""}}, "$.metadata.a", "KEY_BYTES_MAX=30"),
+        ({"\u4e2d" * 11: ""}, "$.metadata.\u4e2d", "KEY_BYTES_MAX=30"),
+    ],
+)
+def test_names_in_metadata_are_bounded(raw: dict[str, Any], path: str, setting: str) -> None:
+    """Too many of them, or one that is too long, is refused with its place and the setting."""
+    with pytest.raises(InvalidEntry, match=setting) as caught:
+        make({"message": "a"} | raw, metadata_keys_max=20, metadata_key_bytes_max=30)
+    assert caught.value.path.startswith(path)
+
+
+def test_names_in_metadata_may_be_as_many_as_allowed() -> None:
+    """At the limit an entry is made, whatever its size."""
+    metadata = {f"name-{n}".ljust(30, "a"): "x" * 1000 for n in range(18)} | {"\u4e2d" * 10: "", "": ""}
+    entry = make({"message": "a", "metadata": metadata}, metadata_keys_max=20, metadata_key_bytes_max=30)
+    assert entry.metadata == metadata

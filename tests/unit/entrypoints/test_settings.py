@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,15 @@ def test_every_setting_is_described() -> None:
     """Each field has a variable, a flag, a default and a description."""
     assert {setting.field for setting in SETTINGS} == set(Settings.__struct_fields__)
     assert all(setting.description and setting.flag.startswith("--") for setting in SETTINGS)
+
+
+def test_every_limit_says_what_it_holds_for() -> None:
+    """A limit of each worker says so in its description too, and no other setting does."""
+    limits = {setting.field for setting in SETTINGS if setting.holds_for}
+    named = {field for field in Settings.__struct_fields__ if re.search(r"_(max|min|s|rate)$|^max_", field)}
+    assert limits == named
+    of_workers = {setting.field for setting in SETTINGS if setting.holds_for == "each worker"}
+    assert of_workers == {setting.field for setting in SETTINGS if "for each worker" in setting.description}
 
 
 def test_slips_of_the_pen_are_found() -> None:

@@ -53,5 +53,5 @@ def config(
     if json:
         terminal.json_line([setting._asdict() for setting in explained])
     else:
-        terminal.table("Settings", ["Variable", "Value", "From", "Meaning"], explained)
+        terminal.table("Settings", ["Variable", "Value", "From", "Holds for", "Meaning"], explained)
     return Exit.FINE

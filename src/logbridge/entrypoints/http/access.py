@@ -9,6 +9,7 @@ from logbridge.adapters.keys.ring import KeyRing
 from logbridge.domain.access import Caller
 from logbridge.domain.access import Scope as Right
 from logbridge.entrypoints.http.problems import RequestRejected
+from logbridge.entrypoints.http.rates import Rates
 from logbridge.entrypoints.http.sessions import Sessions, session_cookie
 from logbridge.entrypoints.settings import Settings
 
@@ -34,13 +35,14 @@ _WRONG_KEY = {"WWW-Authenticate": 'Bearer realm="logbridge", error="invalid_toke
 
 
 class Gate:
-    """Lets a request in, or rejects it with 401 or 403.
+    """Lets a request in, or rejects it with 401, 403 or 429.
 
     ring: the keys, None where there are none: writing then is open, and the rest answers local callers and
     whom LOGBRIDGE_OPEN lets in.
     """
 
-    def __init__(self, settings: Settings, ring: KeyRing | None, sessions: Sessions) -> None:
+    def __init__(self, settings: Settings, ring: KeyRing | None, sessions: Sessions, rates: Rates) -> None:
+        self._rates = rates
         self._open = settings.open
         self._ring = ring
         self._sessions = sessions
@@ -51,7 +53,11 @@ class Gate:
         return self._ring is not None
 
     def identify(self, scope: Scope) -> Caller:
-        """Who asks, whatever for; without keys, what such a caller may do. Raises RequestRejected (401)."""
+        """Who asks, whatever for; without keys, what such a caller may do.
+
+        Raises RequestRejected: 401, 429.
+        """
+        self._rates.count_address(scope)
         if self._ring is not None:
             return self._caller(scope, self._ring)
         openings = {Right.READ: "read", Right.TEST: "test"}
@@ -60,7 +66,10 @@ class Gate:
         return Caller(scopes=frozenset({Right.WRITE} | rights))
 
     def admit(self, scope: Scope, right: Right) -> Caller:
-        """Who asks. Raises RequestRejected: 401 without a key or with a wrong one, 403 without the right."""
+        """Who asks. Raises RequestRejected: 401 without a key or with a wrong one, 403 without the right, 429
+        for too many requests.
+        """
+        self._rates.count_address(scope)
         if self._ring is None:
             if right is not Right.WRITE:
                 self._require_local(scope, right)
@@ -83,6 +92,7 @@ class Gate:
         if caller is None:
             reason = f"{scope['path']} needs a key: send Authorization: Bearer KEY or X-API-Key: KEY"
             raise RequestRejected(401, reason, _CHALLENGE)
+        self._rates.count_key(caller)
         return caller
 
     def _by_session(self, scope: Scope, ring: KeyRing) -> Caller | None:
@@ -128,7 +138,11 @@ def _key_of(name: bytes, value: bytes) -> str:
 
 
 def is_local(scope: Scope) -> bool:
-    """Whether the TCP peer and the Host are loopback, and nobody forwarded the request."""
+    """Whether the TCP peer and the Host are loopback, and nobody forwarded the request.
+
+    What a trusted proxy says of its client (proxies.py) changes nothing here: the headers it says it with are
+    there, and each of them means no.
+    """
     client = scope.get("client")
     if client is None or not _is_loopback(client[0]):
         return False

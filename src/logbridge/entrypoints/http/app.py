@@ -20,6 +20,8 @@ from logbridge.entrypoints.http.endpoints import Endpoints, Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.problems import Answer, fault, ok, problem
+from logbridge.entrypoints.http.proxies import Proxies
+from logbridge.entrypoints.http.rates import Rates
 from logbridge.entrypoints.http.routes import Parts, api_routes, operations, root_of
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
@@ -42,14 +44,14 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     """The application over a container's bridge. session_secret: what several workers sign sessions with.
 
     ``app.state.lifecycle`` tells it that the server is stopping, and closes the container: when the server
-    begins to drain, or else when the lifespan ends.
+    begins to drain, or else when the lifespan ends. Its ``settings`` and ``proxies`` are for connections.
     """
     settings = container.settings()
     bridge = container.bridge()
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
     sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES))
-    gate = Gate(settings, container.keys(), sessions)
+    gate = Gate(settings, container.keys(), sessions, Rates(settings))
     endpoints = Endpoints(bridge, gate, settings, lifecycle, utc_now)
     document = ok(openapi_document(table, settings))
     root = ok(root_of(table, settings, __version__))
@@ -79,6 +81,8 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     app.router.redirect_slashes = False
     app.shortcuts = {route.path: route.app for route in routes if route.name in ("write", "batch")}
     app.state.lifecycle = lifecycle
+    app.state.settings = settings
+    app.state.proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
     return app
 
 

@@ -1,19 +1,28 @@
-"""One HTTP connection: uvicorn's, which also knows how to leave when the bridge stops."""
+"""One HTTP connection: uvicorn's, which also keeps limits and knows how to leave when the bridge stops."""
 
 import asyncio
 from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal
+from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of
+from logbridge.entrypoints.http.flow import Flow
 from logbridge.entrypoints.http.lifecycle import Lifecycle
-from logbridge.entrypoints.http.problems import problem
+from logbridge.entrypoints.http.problems import RequestRejected, problem
+from logbridge.entrypoints.http.proxies import Proxies
+from logbridge.entrypoints.settings import Settings
 
 # How long a connection that is to end waits: first for a request under way, then for the client's goodbye.
 PARTING_S = 0.25
+# While the client still sends, it has not seen its answer: it is listened to for so long at the most.
+LINGER_S = 5.0
+
+# Where in a request the client is. BETWEEN: it has sent all of one, and nothing of the next.
+_BETWEEN, _HEAD, _BODY = 0, 1, 2
 
 
 class Connections(ServerState):
@@ -25,46 +34,109 @@ class Connections(ServerState):
 
 
 class StoppableHttp(HttpToolsProtocol):
-    """uvicorn's HTTP, and the phases of a stop (see Lifecycle).
+    """uvicorn's HTTP, the limits of a connection, and the phases of a stop (see Lifecycle).
+
+    What is too large or too slow is refused with an answer, and the connection ends in stages (see part). One
+    timer for each connection watches over all of its times; it looks, and comes again for what is left.
 
     From the notice on every answer carries ``Connection: close`` and is the last of its connection. In the
     drain requests are answered 503, idle connections end, and ``Task.cancel`` on a request that is under way
     answers it with 503.
     """
 
-    # With three more attributes a connection's dictionary would be too large to share its keys with others.
-    __slots__ = ("_answered_s", "_lifecycle", "_parting", "_running")
+    # With these as well a connection's dictionary would be too large to share its keys with others.
+    __slots__ = (
+        "_deaf",
+        "_empty_bytes",
+        "_fed_bytes",
+        "_heard",
+        "_idle_until_s",
+        "_lifecycle",
+        "_linger_until_s",
+        "_parting",
+        "_paused_before_s",
+        "_proxies",
+        "_running",
+        "_settings",
+        "_since_s",
+        "_stage",
+        "_voice",
+        "_wakes_s",
+    )
 
     server_state: Connections
+    flow: Flow
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._lifecycle: Lifecycle = self.config.loaded_app.state.lifecycle
+        state = self.config.loaded_app.state
+        self._lifecycle: Lifecycle = state.lifecycle
+        self._settings: Settings = state.settings
+        # None unless the peer is one of them.
+        self._proxies: Proxies | None = state.proxies
         # uvicorn's own ``cycle`` is the newest one, which may wait behind this one.
         self._running: RequestResponseCycle | None = None
+        self._wakes_s = 0.0
         self._parting = False
-        self._answered_s = 0.0
+        # What comes is thrown away: this connection ends, now or with the answer under way.
+        self._deaf = False
+        self._heard = False
+        self._stage = _BETWEEN
+        # Of a head or a body that has not come as a whole: when its clock began, and its bytes since then.
+        self._since_s = 0.0
+        self._paused_before_s = 0.0
+        self._fed_bytes = 0
+        # Bytes of a body that are not its content (chunk extensions, trailers), since the last that were.
+        self._empty_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         super().connection_made(transport)
+        self.flow = Flow(transport, self.loop.time)
+        self._voice = _Voice(self)
+        if self._proxies is not None and not (self.client and self._proxies.trusts(self.client[0])):
+            self._proxies = None
+        # A new connection has as long for its first byte as a head for its last.
+        self._idle_until_s = self.loop.time() + self._settings.head_timeout_s
+        self._wake_by(self._idle_until_s)
         if self._lifecycle.draining:
             self.shutdown()
+        elif len(self.connections) > self._settings.connections_max:
+            maximum = self._settings.connections_max
+            self._refuse(503, f"more than LOGBRIDGE_CONNECTIONS_MAX={maximum} connections at once")
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
+        self._voice.connection = None
         if not self.connections:
             self.server_state.none_left.set()
 
     def data_received(self, data: bytes) -> None:
-        if not self._parting:
-            super().data_received(data)
+        """uvicorn's own, less the timers for each piece of data, and with the limits."""
+        if self._deaf:
+            self._heard = True
+            return
+        if self._stage:
+            self._fed_bytes += len(data)
+        else:
+            self._fed_bytes = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Answered as what it is besides, a request; what follows would be of another protocol.
+            self._deaf = True
+            self.leave()
+        except httptools.HttpParserError:
+            self._refuse(400, "this is no valid HTTP request")
+        else:
+            if self._stage:
+                self._expect_more(len(data))
 
     def leave(self) -> None:
         """The answer under way is the last one of this connection."""
         if self._running is not None:
-            self._leave_after(self._running)
+            self._running.keep_alive = False
 
     def shutdown(self) -> None:
         """The drain begins: end after the answer under way, or soon if there is none."""
@@ -78,10 +150,20 @@ class StoppableHttp(HttpToolsProtocol):
         """
         if self._parting or self.transport.is_closing():
             return
-        self._parting = True
+        self._parting = self._deaf = True
         self.flow.resume_reading()
-        self.transport.write_eof()
-        self.loop.call_later(PARTING_S, self.transport.close)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._linger_until_s = self.loop.time() + LINGER_S
+        self.loop.call_later(PARTING_S, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """Close, unless the client still sends, and so has not seen the end."""
+        if self._heard and not self._lifecycle.draining and self.loop.time() < self._linger_until_s:
+            self._heard = False
+            self.loop.call_later(PARTING_S, self._hang_up)
+        else:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -91,39 +173,139 @@ class StoppableHttp(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        self._answered_s = self.loop.time()
+        self._idle_until_s = self.loop.time() + self._settings.idle_timeout_s
         if self.timeout_keep_alive_task is None:
-            self._close_if_idle_for(self.timeout_keep_alive)
+            self._wake_by(self._idle_until_s)
 
     def _unset_keepalive_if_required(self) -> None:
         """uvicorn sets and unsets a timer for idle connections with each request; ours looks when it ends."""
 
-    def _close_if_idle_for(self, wait_s: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
+    def _wake_by(self, when_s: float) -> None:
+        """Have the timer look then or before; never later than an idle connection might end."""
+        when_s = min(when_s, self.loop.time() + self._settings.idle_timeout_s)
+        if self.timeout_keep_alive_task is not None:
+            if self._wakes_s <= when_s:
+                return
+            self.timeout_keep_alive_task.cancel()
+        self._wakes_s = when_s
+        self.timeout_keep_alive_task = self.loop.call_at(when_s, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it has been idle for as long as it may; else come again."""
+        """End the connection if its client has taken longer than it may; else come again."""
         self.timeout_keep_alive_task = None
-        if self._running is not None and not self._running.response_complete:
+        if self._deaf or self.transport.is_closing():
+            return
+        until_s = self._until_s()
+        if until_s is None:
             return  # its end sets the timer
-        left_s = self._answered_s + self.timeout_keep_alive - self.loop.time()
-        if left_s > 0:
-            self._close_if_idle_for(left_s)
+        if until_s > self.loop.time():
+            self._wake_by(until_s)
         else:
-            super().timeout_keep_alive_handler()
+            self._cut_off()
 
-    def send_400_response(self, msg: str) -> None:
-        """What is no HTTP gets a problem too, and the connection ends."""
-        answer = problem(400, msg)
-        head = (
-            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {answer.media_type}\r\n"
-            f"content-length: {len(answer.body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + answer.body)
-        self.transport.close()
+    def _until_s(self) -> float | None:
+        """Until when the client has time for what it is doing; None while it waits for an answer."""
+        if self._stage == _BETWEEN:
+            return self._idle_until_s if self._answered else None
+        if self._stage == _BODY and self.cycle.waiting_for_100_continue:
+            self._begin_clock()
+        until_s = self._since_s + self.flow.paused_s() - self._paused_before_s
+        if self._stage == _HEAD:
+            return until_s + self._settings.head_timeout_s
+        return until_s + self._settings.body_timeout_s + self._fed_bytes / self._settings.body_bytes_per_s_min
+
+    @property
+    def _answered(self) -> bool:
+        return self._running is None or self._running.response_complete
+
+    def _cut_off(self) -> None:
+        settings = self._settings
+        if self._stage == _BETWEEN or (self._stage == _BODY and self.cycle.response_complete):
+            self.part()
+        elif self._stage == _HEAD:
+            timeout = f"LOGBRIDGE_HEAD_TIMEOUT_S={settings.head_timeout_s:g}"
+            self._refuse(408, f"the request's head did not come within {timeout} seconds")
+        else:
+            self._refuse(
+                408,
+                "the body came too slowly: it has "
+                f"LOGBRIDGE_BODY_TIMEOUT_S={settings.body_timeout_s:g} seconds, and one for each "
+                f"LOGBRIDGE_BODY_BYTES_PER_S_MIN={settings.body_bytes_per_s_min} bytes",
+            )
+
+    def _begin_clock(self) -> None:
+        self._since_s = self.loop.time()
+        self._paused_before_s = self.flow.paused_s()
+
+    def _expect_more(self, size_bytes: int) -> None:
+        """A request has not come as a whole: start its clock, and see that it does not grow too large."""
+        if not self._since_s:
+            self._begin_clock()
+            if self._stage == _HEAD:
+                self._fed_bytes = self._fed_bytes or self._head_bytes()
+                self._wake_by(self._since_s + self._settings.head_timeout_s)
+            else:
+                self._wake_by(self._since_s + self._settings.body_timeout_s)
+        if self._stage == _HEAD:
+            if self._fed_bytes > self._settings.head_bytes_max:
+                self._refuse(431, self._head_too_large)
+            return
+        self._empty_bytes += size_bytes
+        if self._empty_bytes > max(size_bytes, self._settings.head_bytes_max):
+            self._refuse(431, self._head_too_large)
+        elif self.cycle.response_complete and self._fed_bytes > self._settings.body_bytes_max:
+            self.part()  # it was answered, and nobody reads the rest
+
+    def _head_bytes(self) -> int:
+        """Bytes of the head that have been read, less those of a line that is not complete."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    @property
+    def _head_too_large(self) -> str:
+        return f"the head is larger than LOGBRIDGE_HEAD_BYTES_MAX={self._settings.head_bytes_max} bytes"
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """The connection ends with this answer; with the one under way, if that is another request's."""
+        self._deaf = True
+        if self._answered:
+            self.transport.write(bytes_of(problem(status, reason)))
+            self.part()
+        elif self._stage == _BODY and self._running is self.cycle:
+            cast(Exchange, self.cycle).reject(RequestRejected(status, reason))
+        else:
+            self.pipeline.clear()
+            self.leave()
+
+    def on_message_begin(self) -> None:
+        """uvicorn's own, and the beginning of a head."""
+        self._stage = _HEAD
+        self._since_s = 0.0
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,  # type: ignore[typeddict-item]  # as uvicorn
+            "root_path": "",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """uvicorn's own; a trailer is none, or it would change a request that is under way."""
+        if self._stage != _HEAD:
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """uvicorn's own, less what the bridge never uses: WebSockets, a root path, a limit of connections."""
+        """uvicorn's own, less what the bridge never uses: WebSockets and a root path."""
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
@@ -134,10 +316,12 @@ class StoppableHttp(HttpToolsProtocol):
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
         scope["extensions"] = EXTENSIONS
+        if self._proxies is not None:
+            self._proxies.believe(scope)
         before = self.cycle
-        self.cycle = Exchange(
+        cycle = self.cycle = Exchange(
             scope=self.scope,
-            transport=self.transport,
+            transport=self._voice,  # type: ignore[arg-type]  # all of it that is used
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -148,42 +332,65 @@ class StoppableHttp(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        app: Any = self.app
+        # What was fed is no less than the head, and rarely more than it may be: only then it is counted.
+        if self._fed_bytes > self._settings.head_bytes_max < self._head_bytes():
+            app = cycle.refusing(431, self._head_too_large)
+        self._stage = _BODY
+        self._since_s = 0.0
+        self._fed_bytes = self._empty_bytes = 0
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._start_asgi_task(cycle, app)
         else:
             # A pipelined request waits for the answer before it.
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((cycle, app))
+
+    def on_body(self, body: bytes) -> None:
+        """uvicorn's own."""
+        self._empty_bytes = 0
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """uvicorn's own."""
+        self._stage = _BETWEEN
+        self._fed_bytes = 0
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         if self._lifecycle.leaving:
-            self._leave_after(cycle)
+            cycle.keep_alive = False
             if self._lifecycle.draining:
                 app = cast(Exchange, cycle).refuse
         super()._start_asgi_task(cycle, app)
 
-    def _leave_after(self, cycle: RequestResponseCycle) -> None:
-        cycle.keep_alive = False
-        cycle.transport = _Parting(self)
-
     def _part_if_idle(self) -> None:
-        if self._running is None or self._running.response_complete:
+        if self._answered:
             self.part()
 
 
-class _Parting(asyncio.Transport):
-    """What an answer is written to when it is the last one: to close it is to part."""
+class _Voice:
+    """What answers are written to: the transport, but to close it is to part. One for each connection."""
+
+    __slots__ = ("connection", "is_closing", "write")
 
     def __init__(self, connection: StoppableHttp) -> None:
-        super().__init__()
-        self._connection = connection
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._connection.transport.write(data)
-
-    def is_closing(self) -> bool:
-        return self._connection.transport.is_closing()
+        # None once it is lost: else each would hold the other until the garbage collector comes.
+        self.connection: StoppableHttp | None = connection
+        self.write = connection.transport.write
+        self.is_closing = connection.transport.is_closing
 
     def close(self) -> None:
-        self._connection.part()
+        """The answer was the last one."""
+        if self.connection is not None:
+            self.connection.part()

@@ -1,8 +1,9 @@
-"""From the bytes of a request to drafts: media type, size, JSON; and a clear reason for whatever is wrong.
+"""From the bytes of a request to drafts: media type, encoding, size, JSON; and why something cannot be read.
 
 msgspec decodes; what it rejects is looked at again by the standard library, which is slower and says where.
 """
 
+import asyncio
 import json
 import math
 import re
@@ -15,6 +16,13 @@ from starlette.types import Receive, Scope
 
 from logbridge.domain.entry import EntryDraft, classify, split_path
 from logbridge.domain.errors import InvalidEntry, InvalidRequest
+from logbridge.entrypoints.http.compression import (
+    ACCEPTED,
+    Decompression,
+    Expanded,
+    NotDecompressed,
+    parse_encodings,
+)
 from logbridge.entrypoints.http.problems import LoneSurrogate, NotJson, RequestRejected
 from logbridge.entrypoints.http.schema import StrictBatchRequest, StrictWriteRequest
 
@@ -39,14 +47,16 @@ _any_decoder = msgspec.json.Decoder()
 
 
 async def read_json_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
-    """The body of a request that says it is JSON.
+    """The body of a request that says it is JSON, decompressed.
 
-    Raises RequestRejected: 415 for another media type or encoding, 413 over ``bytes_max`` (what lies beyond
-    is not read); ClientLeft if it never becomes complete.
+    Raises RequestRejected: 415 for another media type or encoding, 413 over ``bytes_max`` as it comes or
+    decompressed (what lies beyond is not read), 400 for what its encoding cannot be; ClientLeft if it never
+    becomes complete.
     """
-    length = _check_headers(scope)
+    length, encodings = _check_headers(scope)
     if length > bytes_max:
         raise _too_large(bytes_max)
+    decompression = Decompression(encodings, bytes_max) if encodings else None
     parts: list[bytes] = []
     size_bytes = 0
     while True:
@@ -57,26 +67,47 @@ async def read_json_body(scope: Scope, receive: Receive, bytes_max: int) -> byte
         size_bytes += len(part)
         if size_bytes > bytes_max:
             raise _too_large(bytes_max)
-        parts.append(part)
-        if not message.get("more_body", False):
+        last = not message.get("more_body", False)
+        if decompression is None:
+            parts.append(part)
+        else:
+            await _decompress(decompression, part, parts, bytes_max, last=last)
+        if last:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large(bytes_max: int) -> RequestRejected:
-    return RequestRejected(413, f"the body is larger than LOGBRIDGE_BODY_BYTES_MAX={bytes_max} bytes")
+async def _decompress(
+    decompression: Decompression, part: bytes, pieces: list[bytes], bytes_max: int, *, last: bool
+) -> None:
+    try:
+        for piece in decompression.feed(part):
+            if pieces:
+                await asyncio.sleep(0)  # others have their turn: a few bytes may stand for many pieces
+            pieces.append(piece)
+        if last:
+            decompression.end()
+    except Expanded:
+        raise _too_large(bytes_max, " when decompressed") from None
+    except NotDecompressed as error:
+        raise RequestRejected(400, f"the body is not what Content-Encoding says: {error}") from None
 
 
-def _check_headers(scope: Scope) -> int:
-    """Media type and encoding are ours; the declared length, 0 if there is none."""
+def _too_large(bytes_max: int, when: str = "") -> RequestRejected:
+    return RequestRejected(413, f"the body is larger than LOGBRIDGE_BODY_BYTES_MAX={bytes_max} bytes{when}")
+
+
+def _check_headers(scope: Scope) -> tuple[int, list[str]]:
+    """The declared length, 0 if there is none, and the encodings; the media type is ours."""
     length = 0
+    encoding = b""
     for name, value in scope["headers"]:
         if name == b"content-type":
             _check_media_type(value)
         elif name == b"content-encoding":
-            _check_encoding(value.decode("latin-1"))
+            encoding += b"," + value
         elif name == b"content-length" and value.isdigit():
             length = int(value[:18])
-    return length
+    return length, _encodings(encoding.decode("latin-1")) if encoding else []
 
 
 def _check_media_type(value: bytes) -> None:
@@ -91,14 +122,15 @@ def _check_media_type(value: bytes) -> None:
         )
 
 
-def _check_encoding(value: str) -> None:
-    encoding = value.strip().lower()
-    if encoding not in ("", "identity"):
+def _encodings(value: str) -> list[str]:
+    encodings = parse_encodings(value)
+    if encodings is None:
         raise RequestRejected(
             415,
-            f"Content-Encoding {encoding[:100]} is not supported; send the body as it is",
-            {"Accept-Encoding": "identity"},
+            f"Content-Encoding {value[1:].strip()[:100]} is not supported; send one or two of {ACCEPTED}",
+            {"Accept-Encoding": ACCEPTED},
         )
+    return encodings
 
 
 def decode_entry(body: bytes) -> EntryDraft:

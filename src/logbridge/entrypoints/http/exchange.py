@@ -1,6 +1,7 @@
 """One request and its answer on an HTTP connection: uvicorn's, with a short way for a whole answer."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import MutableMapping
 from functools import lru_cache
@@ -9,7 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from logbridge.entrypoints.http.problems import WHOLE, Answer, problem
+from logbridge.entrypoints.http.problems import WHOLE, Answer, RequestRejected, problem
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ class Signal:
 class Exchange(RequestResponseCycle):
     """uvicorn's cycle, which sends a whole answer with one write; ``Task.cancel`` on it answers 503."""
 
+    # Why the rest of its body will not be read; of the class, because nearly no request has one.
+    rejection: RequestRejected | None = None
+
     async def run_asgi(self, app: ASGIApp) -> None:  # type: ignore[override]  # uvicorn has types of its own
         """Let the application answer. See uvicorn."""
         try:
@@ -69,9 +73,25 @@ class Exchange(RequestResponseCycle):
     async def refuse(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """The application of the drain."""
         # A body is read before it is refused, unless the client waits to be asked for it.
-        while not self.waiting_for_100_continue and (await self.receive()).get("more_body", False):
-            pass
+        with contextlib.suppress(RequestRejected):
+            while not self.waiting_for_100_continue and (await self.receive()).get("more_body", False):
+                pass
         await problem(503, "the bridge is stopping").send(send)
+
+    def refusing(self, status: int, reason: str) -> ASGIApp:
+        """An application that answers with this problem; the connection ends."""
+
+        async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+            self.keep_alive = False
+            await problem(status, reason).send(send)
+
+        return refuse
+
+    def reject(self, error: RequestRejected) -> None:
+        """Raise this where the body is waited for: no more of it is read, and the connection ends."""
+        self.rejection = error
+        self.keep_alive = False
+        self.message_event.set()
 
     async def _break_off(self) -> None:
         if self.response_started:
@@ -82,14 +102,23 @@ class Exchange(RequestResponseCycle):
     async def receive(self) -> Any:
         """See uvicorn; a body that is here already takes the short way."""
         if self.more_body or self.response_complete or self.disconnected or not self.body:
-            return await super().receive()
+            return await self._receive_slowly()
         self.flow.resume_reading()
         body, self.body = bytes(self.body), bytearray()
         self.message_event.clear()
         return {"type": "http.request", "body": body, "more_body": False}
 
+    async def _receive_slowly(self) -> Any:
+        message = None if self.rejection else await super().receive()
+        if self.rejection is not None and not (self.disconnected or self.response_complete):
+            raise self.rejection
+        return message or {"type": "http.disconnect"}
+
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # the same
         """Send an ASGI message, or a whole answer (WHOLE)."""
+        if self.waiting_for_100_continue and self.more_body:
+            # Its body may come or not, so that nobody could say where the next request begins.
+            self.keep_alive = False
         if message["type"] != WHOLE:
             await super().send(message)  # type: ignore[arg-type]  # the same
         elif self._takes_the_short_way():
@@ -110,6 +139,14 @@ class Exchange(RequestResponseCycle):
         self.waiting_for_100_continue = False
         self.message_event.set()
         self.on_response()
+
+
+def bytes_of(answer: Answer) -> bytes:
+    """An answer that is written where no request could be read; the connection ends with it."""
+    headers = {"content-type": answer.media_type, "content-length": len(answer.body), **answer.headers}
+    headers["connection"] = "close"
+    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
+    return STATUS_LINE[answer.status] + f"{lines}\r\n".encode("latin-1") + answer.body
 
 
 @lru_cache(maxsize=64)

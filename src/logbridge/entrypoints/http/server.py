@@ -27,7 +27,6 @@ from logbridge.entrypoints.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-KEEP_ALIVE_S = 75
 BACKLOG = 2048
 
 
@@ -126,7 +125,6 @@ def _config(app: Starlette | Callable[[], Starlette], settings: Settings, worker
         log_config=None,
         log_level="info" if settings.debug else "warning",
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
     )
 
 

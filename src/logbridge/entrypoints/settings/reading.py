@@ -34,11 +34,15 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 
 
 class Explained(NamedTuple):
-    """The effective value of a setting, and its origin: flag, environment, a file, or default."""
+    """The effective value of a setting, and its origin: flag, environment, a file, or default.
+
+    holds_for: of a limit, such as ``each worker``; else empty.
+    """
 
     variable: str
     value: str
     origin: str
+    holds_for: str
     description: str
 
 
@@ -183,6 +187,7 @@ def explain(
             setting.variable,
             text_of(setting.field, getattr(settings, setting.field)),
             given[setting.field].origin if setting.field in given else "default",
+            setting.holds_for,
             setting.description,
         )
         for setting in SETTINGS

@@ -285,14 +285,47 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.url.rstrip("/") or f"{scheme}://127.0.0.1:{self.port}"
 
 
+# What each limit holds for. Those of each worker hold in each of several: together they allow as much more.
+HOLDS_FOR = {
+    "max_concurrent_workers": "each request",
+    "max_batch_size": "each request",
+    "max_concurrent_requests": "each worker",
+    "store_age_days_max": "the log service",
+    "store_bytes_max": "the log service",
+    "entry_bytes_max": "each entry",
+    "body_bytes_max": "each request",
+    "metadata_depth_max": "each entry",
+    "spool_bytes_max": "each worker",
+    "spool_disk_free_bytes_min": "all workers",
+    "request_timeout_s": "each request",
+    "attempt_timeout_s": "each request",
+    "retry_budget_s": "each request",
+    "in_flight_bytes_max": "each worker",
+    "drain_notice_s": "all workers",
+    "drain_s": "all workers",
+    "grpc_message_bytes_max": "the log service",
+    "metadata_keys_max": "each entry",
+    "metadata_key_bytes_max": "each entry",
+    "head_bytes_max": "each request",
+    "head_timeout_s": "each request",
+    "body_timeout_s": "each request",
+    "body_bytes_per_s_min": "each request",
+    "idle_timeout_s": "each connection",
+    "connections_max": "each worker",
+    "key_rate": "each worker",
+    "address_rate": "each worker",
+}
+
+
 class Setting(NamedTuple):
-    """One setting as people see it."""
+    """One setting as people see it. holds_for: of a limit, else empty."""
 
     field: str
     variable: str
     flag: str
     default: str
     description: str
+    holds_for: str
 
 
 HINTS = get_type_hints(Settings, include_extras=True)
@@ -329,6 +362,7 @@ def _describe() -> tuple[Setting, ...]:
             "--" + field.replace("_", "-"),
             text_of(field, getattr(defaults, field)),
             next(meta.description or "" for meta in _metas(HINTS[field]) if meta.description),
+            HOLDS_FOR.get(field, ""),
         )
         for field in Settings.__struct_fields__
     )

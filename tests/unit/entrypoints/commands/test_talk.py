@@ -216,6 +216,9 @@ def test_config_tells_where_each_value_comes_from(
     }
     assert shown["PORT"] == ("9", "flag")
     assert shown["HOST"] == ("127.0.0.1", "environment")
+    assert run(["config", "--json"]) == 0
+    holds = {each["variable"]: each["holds_for"] for each in json.loads(capsys.readouterr().out)}
+    assert (holds["LOGBRIDGE_CONNECTIONS_MAX"], holds["HOST"]) == ("each worker", "")
     assert run(["config"]) == 0
     assert "LOGBRIDGE_STORE" in capsys.readouterr().out
 

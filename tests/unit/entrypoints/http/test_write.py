@@ -115,7 +115,7 @@ async def test_a_taken_id_is_a_conflict() -> None:
     [
         ("content-type", "text/plain", 415),
         ("content-type", "application/x+json; charset=utf-8", 200),
-        ("content-encoding", "gzip", 415),
+        ("content-encoding", "compress", 415),
         ("content-encoding", "identity", 200),
     ],
 )
@@ -124,7 +124,7 @@ async def test_only_plain_json_is_read(name: str, value: str, status: int) -> No
     answer = await post(b'{"message":"a"}', **{name: value})
     assert answer.status_code == status
     if name == "content-encoding" and status == 415:
-        assert answer.headers["accept-encoding"] == "identity"
+        assert answer.headers["accept-encoding"] == "identity, gzip, deflate, zstd, br"
 
 
 async def test_a_body_over_the_limit_is_not_read() -> None:
