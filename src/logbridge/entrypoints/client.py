@@ -36,7 +36,8 @@ _PLAIN = (str, int, float, bool, type(None))
 class AsyncLogServiceClient:
     """Writes logs to one log service, over a connection of its own that it opens with its first write.
 
-    address: ``host:port`` or ``grpc://host:port``; None takes the sink that the settings name.
+    address: ``host:port`` or ``grpc://host:port``, or ``grpcs://host:port`` for TLS with LOGBRIDGE_SINK_CA,
+    LOGBRIDGE_SINK_CERT and LOGBRIDGE_SINK_CERT_KEY; None takes the sink that the settings name.
     sink: any LogSink in place of a connection, for example MemorySink() in a test; it runs in the caller's
     loop, and closing the client leaves it open.
     Raises InvalidSetting for an address of another form, and with the first write when a setting is wrong;
@@ -134,7 +135,11 @@ class AsyncLogServiceClient:
     def _settings(self) -> Settings:
         # A spool belongs to one bridge: a program that writes here has its answer from the log service.
         settings = replace(load(), ack="delivered", spool="")
-        return replace(settings, sink=self._sink_url) if self._sink_url else settings
+        if not self._sink_url:
+            return settings
+        if self._sink_url.startswith("grpc://"):  # the files of the settings are for another log service
+            settings = replace(settings, sink_ca="", sink_cert="", sink_cert_key="")
+        return replace(settings, sink=self._sink_url)
 
 
 async def write_log(message: str, **fields: Any) -> dict[str, Any]:
@@ -182,8 +187,8 @@ def _sink_url(address: str) -> str:
         scheme, _ = check_sink_url(url)
     except ValueError:
         scheme = ""
-    if scheme != "grpc":
-        raise InvalidSetting("address", address, "expected host:port or grpc://host:port")
+    if scheme not in ("grpc", "grpcs"):
+        raise InvalidSetting("address", address, "expected host:port, grpc://host:port or grpcs://host:port")
     return url
 
 
