@@ -188,7 +188,7 @@ def _sink_url(address: str) -> str:
     except ValueError:
         scheme = ""
     if scheme not in ("grpc", "grpcs"):
-        raise InvalidSetting("address", address, "expected host:port, grpc://host:port or grpcs://host:port")
+        raise InvalidSetting("address", address, "expected host:port or grpc://host:port, or grpcs:// for TLS")
     return url
 
 

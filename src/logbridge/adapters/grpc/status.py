@@ -154,10 +154,7 @@ _HANDSHAKES = (
     ("Hostname Verification", "its certificate is for another name than this"),
     ("WRONG_VERSION_NUMBER", "it speaks no TLS: grpc:// is for a log service without it"),
     # Without TLS, to a peer that has it; or with TLS, to one that wants to see a certificate.
-    (
-        "Socket closed",
-        "it hung up at once: it may want TLS (grpcs://) or a certificate (LOGBRIDGE_SINK_CERT)",
-    ),
+    ("Socket closed", "no connection: it hung up; does it want TLS (grpcs://), or see LOGBRIDGE_SINK_CERT?"),
 )
 
 
