@@ -21,6 +21,7 @@ from logbridge.entrypoints.log_service import LogServiceServer
 from tests.certificates import LONG_AGO, Authority, replace
 from tests.factories import make_entry, soon
 from tests.integration.field_peer import FieldPeer
+from tests.integration.served import until
 from tests.integration.test_grpc_sink import sink_to
 from tests.sink_contract import SinkContract
 
@@ -53,6 +54,17 @@ async def written(sink: GrpcSink) -> Any:
     """What becomes of one entry."""
     (outcome,) = await sink.write([make_entry()], deadline=soon())
     return outcome
+
+
+def connections_to(address: str) -> int:
+    """How many TCP connections lead there from this machine."""
+    port, established = f"{int(address.rpartition(':')[2]):04X}", "01"
+    rows = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()
+    ]
+    return sum(row[2].endswith(f":{port}") and row[3] == established for row in rows)
 
 
 class TestOverTls(SinkContract):
@@ -179,7 +191,7 @@ async def test_the_bridge_renews(tmp_path: Path, authority: Authority) -> None:
 
 @pytest.mark.usefixtures("looks_always")
 async def test_a_bridge_that_renews_takes_its_call_to_the_end(authority: Authority) -> None:
-    """A write that waits for its answer gets it, though the files changed and new calls have a new channel."""
+    """A write that waits for its answer gets it, though new calls go another way; then the old one closes."""
     bridge = authority.issue("bridge", "b", ca=authority.ca)
     async with FieldPeer(tls=authority.issue("service")) as peer:
         address = f"localhost:{peer.address.rpartition(':')[2]}"
@@ -189,8 +201,10 @@ async def test_a_bridge_that_renews_takes_its_call_to_the_end(authority: Authori
             await peer.entered.wait()
             authority.issue("bridge", "b")
             assert (await sink.check()).reachable
+            assert connections_to(address) == 2
             peer.gate.set()
             assert isinstance(await waiting, Accepted)
+            await until(lambda: connections_to(address) == 1)
 
 
 async def test_the_python_surface(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:

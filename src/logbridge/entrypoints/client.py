@@ -137,7 +137,8 @@ class AsyncLogServiceClient:
         settings = replace(load(), ack="delivered", spool="")
         if not self._sink_url:
             return settings
-        if self._sink_url.startswith("grpc://"):  # the files of the settings are for another log service
+        if self._sink_url.startswith("grpc://"):
+            # The files of the settings are for another log service.
             settings = replace(settings, sink_ca="", sink_cert="", sink_cert_key="")
         return replace(settings, sink=self._sink_url)
 
@@ -188,7 +189,9 @@ def _sink_url(address: str) -> str:
     except ValueError:
         scheme = ""
     if scheme not in ("grpc", "grpcs"):
-        raise InvalidSetting("address", address, "expected host:port or grpc://host:port, or grpcs:// for TLS")
+        raise InvalidSetting(
+            "address", address, "expected host:port or grpc://host:port, or grpcs:// for TLS"
+        )
     return url
 
 
