@@ -21,6 +21,7 @@ from logbridge.entrypoints.log_service import LogServiceServer
 from tests.certificates import LONG_AGO, Authority, replace
 from tests.factories import make_entry, soon
 from tests.integration.field_peer import FieldPeer
+from tests.integration.processes import end, free_port, log_service
 from tests.integration.served import until
 from tests.integration.test_grpc_sink import sink_to
 from tests.sink_contract import SinkContract
@@ -205,6 +206,20 @@ async def test_a_bridge_that_renews_takes_its_call_to_the_end(authority: Authori
             peer.gate.set()
             assert isinstance(await waiting, Accepted)
             await until(lambda: connections_to(address) == 1)
+
+
+async def test_names_in_handshakes_are_not_told(tmp_path: Path, authority: Authority) -> None:
+    """The server name that a stranger sends, line breaks and all, does not get into the service's output."""
+    tls = authority.issue("own")
+    settings = {"LOGBRIDGE_SERVICE_TLS_CERT": tls.chain, "LOGBRIDGE_SERVICE_TLS_KEY": tls.key}
+    stranger = authority.trusted()
+    stranger.check_hostname = False
+    with log_service(tmp_path, port := free_port(), **settings) as service:
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=stranger, server_hostname="a\n2026-01-01 INFO forged"
+        )
+        writer.close()
+        assert "forged" not in end(service)[1]
 
 
 async def test_the_python_surface(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:

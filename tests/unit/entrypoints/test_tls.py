@@ -1,6 +1,8 @@
 """TLS of the bridge without a network: handshakes in memory, and what settings lead to."""
 
+import shutil
 import ssl
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,6 +168,29 @@ def test_naming_settings() -> None:
         naming_settings("service"),
     ):
         serving_context(files)
+
+
+def has_openssl_3() -> bool:
+    said = (
+        subprocess.run(["openssl", "version"], capture_output=True, check=False)
+        if shutil.which("openssl")
+        else None
+    )
+    return said is not None and said.stdout >= b"OpenSSL 3"
+
+
+@pytest.mark.skipif(not has_openssl_3(), reason="needs OpenSSL 3")
+def test_the_certificates_of_the_documentation(tmp_path: Path) -> None:
+    """What docs/tls.md makes is taken here, and by a client that is strict (RFC 5280)."""
+    page = (Path(__file__).parents[3] / "docs/tls.md").read_text()
+    recipe = page.partition("```sh\n")[2].partition("```")[0]
+    subprocess.run(["sh", "-ec", recipe], cwd=tmp_path, check=True, capture_output=True)
+    files = PemFiles(*(str(tmp_path / name) for name in ("logs.crt", "logs.key", "ca.pem")))
+    server = serving_context(PemFiles(files.chain, files.key))
+    strict = calling_context(files.ca)
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT
+    assert shown_by(server, strict, "logs.internal") == own_of(files)
+    shake_hands(strict, server, "127.0.0.1")
 
 
 def test_the_ca_of_the_commands(authority: Authority, tmp_path: Path) -> None:
