@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from logbridge.adapters.certificates import PemFiles
-from tests.certificates import Authority
+from tests.certificates import Authority, replace
 from tests.integration.field_peer import FieldPeer
 from tests.integration.processes import DEADLINE_S, end, gone, start, workers_of
 from tests.integration.served import API, Closed, Connection, Served, connected, running, until
@@ -122,6 +123,31 @@ async def test_a_broken_certificate(tmp_path: Path, authority: Authority) -> Non
         assert await shown_now(served, client) == old
         authority.issue("own")
         await until_shown(served, client, lambda shown: shown != old)
+
+
+async def test_a_worker_that_dies_while_the_files_are_broken(tmp_path: Path, authority: Authority) -> None:
+    """The other worker serves on with what it has; with good files there is a second one again."""
+    files, client = authority.issue("own"), authority.trusted()
+    async with running(tmp_path, 2, **serving(files)) as served:
+        await until(lambda: len(workers_of(served.process.pid)) == 2)
+        first, second = workers_of(served.process.pid)
+        os.kill(first, signal.SIGSTOP)
+        old = await shown_now(served, client)  # by the second one, which has begun then
+        replace(files.key, b"broken")
+        os.kill(first, signal.SIGKILL)
+        replacements = set()
+
+        def failed_twice() -> bool:
+            replacements.update({*workers_of(served.process.pid)} - {first, second})
+            return len(replacements) > 1
+
+        await until(failed_twice)
+        assert await shown_now(served, client) == old
+        authority.issue("own")
+        os.kill(second, signal.SIGKILL)
+        await until_shown(served, client, lambda shown: shown != old)
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() == 0
 
 
 async def test_the_drain_answers_what_is_under_way(tmp_path: Path, authority: Authority) -> None:

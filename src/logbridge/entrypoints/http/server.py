@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import uvicorn
 from starlette.applications import Starlette
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
+# What a worker ends with to be started again: STARTUP_FAILURE would end the other workers, too.
+_START_AGAIN = 1
 
 
 def serve(settings: Settings, workers: int = 1) -> int:
@@ -67,7 +70,9 @@ def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes)
     _begin_logging(settings)
     try:
         return _app(settings, spool_token, session_secret)
-    except (InvalidSetting, KeysError, StoreError) as error:
+    except InvalidSetting as error:
+        _begin_again_later(error)
+    except (KeysError, StoreError) as error:
         logger.critical("%s", error)
         sys.exit(STARTUP_FAILURE)
 
@@ -141,9 +146,14 @@ def _serving_context(settings: Settings, *_uvicorns: object) -> ssl.SSLContext:
     try:
         with naming_settings("bridge"):
             return serving_context(files)
-    except InvalidSetting as error:  # they were fine when the first process looked
-        logger.critical("%s", error)
-        sys.exit(STARTUP_FAILURE)
+    except InvalidSetting as error:
+        _begin_again_later(error)
+
+
+def _begin_again_later(error: InvalidSetting) -> NoReturn:
+    """A file was fine when the first process looked, and has expired since, or is being replaced."""
+    logger.critical("%s", error)
+    sys.exit(_START_AGAIN)
 
 
 @contextmanager
