@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import grpc
 from grpc import StatusCode
 
+from logbridge.adapters.certificates import PemFiles
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.mapping import SERVICE
 
@@ -22,6 +24,7 @@ class FieldPeer:
     answers: bytes or a status, with trailing metadata perhaps, that stand in for the answers of a method.
     honours_ids: it stores an entry under the id that was sent. calls: methods called, in order.
     stored: what got in. in_flight_max: the most WriteLogs seen at once. gate: writes wait for it.
+    tls: what it shows, valid or not.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class FieldPeer:
         answers: dict[str, bytes | Status] | None = None,
         filters_level: bool = True,
         honours_ids: bool = False,
+        tls: PemFiles | None = None,
     ) -> None:
         self.calls: list[str] = []
         self.stored: list[pb.LogEntry] = []
@@ -48,6 +52,7 @@ class FieldPeer:
         self._honours_ids = honours_ids
         self._queue_entries_max = queue_entries_max
         self._refuses = refuses
+        self._tls = tls
         self._in_flight = 0
         self._methods: dict[str, Callable[[bytes, Any], Any]] = {"WriteLog": self._write}
         if has_batches:
@@ -72,8 +77,14 @@ class FieldPeer:
             for name, method in self._methods.items()
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        self.address = f"127.0.0.1:{self._server.add_insecure_port(f'127.0.0.1:{port}')}"
+        self.address = f"127.0.0.1:{self._add_port(self._server, f'127.0.0.1:{port}')}"
         await self._server.start()
+
+    def _add_port(self, server: grpc.aio.Server, address: str) -> int:
+        if self._tls is None:
+            return server.add_insecure_port(address)
+        pair = (Path(self._tls.key).read_bytes(), Path(self._tls.chain).read_bytes())
+        return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
 
     async def stop(self) -> None:
         """Break every connection."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -68,7 +69,7 @@ async def running(folder: Path, workers: int = 1, **settings: Any) -> AsyncItera
     assert process.stdout is not None
     try:
         line = (await asyncio.wait_for(process.stdout.readline(), DEADLINE_S)).decode()
-        found = re.search(r"http://[\d.]+:\d+", line)
+        found = re.search(r"https?://[\d.]+:\d+", line)
         assert found
         assert "/docs" in line
         yield Served(process, found[0])
@@ -101,6 +102,12 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        """What TLS knows of it."""
+        found: ssl.SSLObject = self._writer.get_extra_info("ssl_object")
+        return found
 
     def send(self, method: str, path: str, body: Any = None, *, part: slice = slice(None)) -> None:
         """Write a request, or a part of its bytes; the answer is for ``read``."""
@@ -151,9 +158,11 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Connection]:
-    """A connection to a port of 127.0.0.1."""
-    connection = Connection(*await asyncio.open_connection("127.0.0.1", port))
+async def connected(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Connection]:
+    """A connection to a port of 127.0.0.1; with tls it has to show a certificate for localhost."""
+    name = None if tls is None else "localhost"
+    streams = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
+    connection = Connection(*streams)
     try:
         yield connection
     finally:

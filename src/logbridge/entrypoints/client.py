@@ -36,7 +36,8 @@ _PLAIN = (str, int, float, bool, type(None))
 class AsyncLogServiceClient:
     """Writes logs to one log service, over a connection of its own that it opens with its first write.
 
-    address: ``host:port`` or ``grpc://host:port``; None takes the sink that the settings name.
+    address: ``host:port`` or ``grpc://host:port``, or ``grpcs://host:port`` for TLS with LOGBRIDGE_SINK_CA,
+    LOGBRIDGE_SINK_CERT and LOGBRIDGE_SINK_CERT_KEY; None takes the sink that the settings name.
     key: what the log service is shown; None takes LOGBRIDGE_SINK_KEY, for that of the settings only.
     sink: any LogSink in place of a connection, for example MemorySink() in a test; it runs in the caller's
     loop, and closing the client leaves it open.
@@ -142,6 +143,9 @@ class AsyncLogServiceClient:
             return settings if self._key is None else replace(settings, sink_key=self._key)
         # The key of the settings is for the log service of the settings, and shown to no other one.
         own = settings.sink_key if self._sink_url == settings.sink_url else ""
+        if self._sink_url.startswith("grpc://"):
+            # So are the files.
+            settings = replace(settings, sink_ca="", sink_cert="", sink_cert_key="")
         return replace(settings, sink=self._sink_url, sink_key=own if self._key is None else self._key)
 
 
@@ -190,8 +194,10 @@ def _sink_url(address: str) -> str:
         scheme, _ = check_sink_url(url)
     except ValueError:
         scheme = ""
-    if scheme != "grpc":
-        raise InvalidSetting("address", address, "expected host:port or grpc://host:port")
+    if scheme not in ("grpc", "grpcs"):
+        raise InvalidSetting(
+            "address", address, "expected host:port or grpc://host:port, or grpcs:// for TLS"
+        )
     return url
 
 

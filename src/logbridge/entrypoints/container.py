@@ -45,6 +45,7 @@ from logbridge.domain.ports import LogReader, LogSink, LogStore, Spool
 from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
+from logbridge.entrypoints.tls import naming_settings, sink_files
 
 __all__ = ["new_key"]  # beside what is defined here
 
@@ -52,12 +53,14 @@ _RANDOM = Random()  # noqa: S311 (jitter, no secrets)
 
 
 def open_sink(settings: Settings) -> LogSink:
-    """The sink of ``settings.sink_url``; it connects with its first use."""
+    """The sink of ``settings.sink_url``; it connects with its first use. Raises InvalidSetting."""
     scheme, address = check_sink_url(settings.sink_url)
+    tls = sink_files(settings)
     if scheme == "memory":
         return MemorySink()
     batch = BatchPolicy(message_bytes_max=settings.grpc_message_bytes_max)
-    return GrpcSink(address, key=settings.sink_key, batch=batch)
+    with naming_settings("sink"):
+        return GrpcSink(address, key=settings.sink_key, tls=tls, batch=batch)
 
 
 def reader_of(sink: LogSink) -> LogReader | None:

@@ -19,7 +19,9 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from logbridge import __version__
+from logbridge.adapters.certificates import PemFiles
 from logbridge.adapters.grpc import logservice_pb2 as pb
+from logbridge.adapters.grpc.credentials import server_credentials
 from logbridge.adapters.grpc.mapping import (
     SERVICE,
     VERSION_KEY,
@@ -82,19 +84,22 @@ class LogServiceServer:
         port: int,
         maker: EntryMaker,
         keys: KeyRing | None = None,
+        tls: PemFiles | None = None,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> None:
         self.port = port
         self._message_bytes_max = message_bytes_max
         self._host = host
+        self._tls = tls
         self._entry_bytes_max = maker.entry_bytes_max
         self._calls = _Calls(store, maker, keys)
         self._health = health.HealthServicer()
         self._server: Server | None = None
 
     async def start(self) -> None:
-        """Listen; ``port`` then is the real one. Raises InvalidSetting if it cannot."""
+        """Listen; ``port`` then is the real one. Raises InvalidSetting if it cannot, PemError for a file."""
         _check_free(self._host, self.port)
+        credentials = None if self._tls is None else server_credentials(self._tls, time.monotonic)
         # Text can grow fourfold on the wire: each pair of metadata has a frame of its own.
         message_bytes_max = max(self._message_bytes_max, 4 * self._entry_bytes_max + 65_536)
         options = (
@@ -111,8 +116,12 @@ class LogServiceServer:
         names = (SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         host = f"[{self._host}]" if ":" in self._host else self._host
+        address = f"{host}:{self.port}"
         try:
-            self.port = server.add_insecure_port(f"{host}:{self.port}")
+            if credentials is None:
+                self.port = server.add_insecure_port(address)
+            else:
+                self.port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
             await server.stop(None)
             raise InvalidSetting("LOGBRIDGE_SERVICE_HOST", self._host, str(error)) from None

@@ -242,9 +242,12 @@ def test_a_wrong_address_is_refused_at_once(address: str) -> None:
         AsyncLogServiceClient(address)
 
 
-@pytest.mark.parametrize("address", ["custom-server:50051", "grpc://custom-server:50051", "[::1]:50051"])
-def test_both_forms_of_an_address_are_taken(address: str) -> None:
-    """host:port and grpc://host:port make a client; nothing is connected yet."""
+@pytest.mark.parametrize(
+    "address",
+    ["custom-server:50051", "grpc://custom-server:50051", "[::1]:50051", "grpcs://custom-server:50051"],
+)
+def test_every_form_of_an_address_is_taken(address: str) -> None:
+    """host:port, grpc://host:port and grpcs://host:port make a client; nothing is connected yet."""
     AsyncLogServiceClient(address)
 
 

@@ -8,6 +8,8 @@ import grpc
 from grpc.aio import AioRpcError, Channel, UnaryStreamCall, UnaryStreamMultiCallable, UnaryUnaryMultiCallable
 from msgspec import Struct
 
+from logbridge.adapters.certificates import PemFiles, Renewed
+from logbridge.adapters.grpc.credentials import channel_credentials
 from logbridge.adapters.grpc.mapping import SERVICE, VERSION_KEY
 from logbridge.adapters.grpc.status import Fate, RpcFailure, failure_of
 from logbridge.domain.ports import Deadline
@@ -39,23 +41,47 @@ class Answer(Struct, frozen=True):
     ours: bool
 
 
+class _Line:
+    """One channel, and how many calls are under way on it. Made in the running loop."""
+
+    def __init__(self, channel: Channel, watching: "asyncio.Task[None]") -> None:
+        self.channel = channel
+        self.watching = watching
+        self.calls = 0
+        self._methods: dict[str, UnaryUnaryMultiCallable[bytes, bytes]] = {}
+
+    def unary(self, path: str) -> UnaryUnaryMultiCallable[bytes, bytes]:
+        if path not in self._methods:
+            self._methods[path] = self.channel.unary_unary(path)
+        return self._methods[path]
+
+    async def aclose(self) -> None:
+        self.watching.cancel()
+        await asyncio.wait([self.watching])
+        await self.channel.close()
+
+
 class Connection:
     """A peer at ``address`` (host:port). Its channel is made in the running loop, by the first call.
 
-    key: what it is shown with each call, empty for nothing.
+    key: what it is shown with each call, empty for nothing. tls: the files for TLS, None for plain text. When
+    one of them changes new calls take a new channel; those under way end on the old one. Raises PemError.
     """
 
-    def __init__(self, address: str, monotonic: Callable[[], float], key: str = "") -> None:
+    def __init__(
+        self, address: str, monotonic: Callable[[], float], key: str = "", tls: PemFiles | None = None
+    ) -> None:
         self.address = address
+        self._credentials = None if tls is None else Renewed(tls, channel_credentials, monotonic)
         self._metadata = (("authorization", f"Bearer {key}"),) if key else None
         self.monotonic = monotonic
         self.closing = False
         # Counts the connections of the channel, and whatever may have ended one: what was learned of a peer
         # holds for one of them.
         self.generation = 0
-        self._channel: Channel | None = None
-        self._methods: dict[str, UnaryUnaryMultiCallable[bytes, bytes]] = {}
-        self._watching: asyncio.Task[None] | None = None
+        self._line: _Line | None = None
+        self._old_lines: set[_Line] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(CALLS_IN_FLIGHT_MAX)
         self._in_use = 0
         self._idle = asyncio.Event()
@@ -96,8 +122,12 @@ class Connection:
         remaining_s = deadline.remaining_s(self.monotonic())
         if not remaining_s:
             return self._expired()
-        call = self._unary(path)(request, timeout=remaining_s, metadata=self._metadata, wait_for_ready=False)
+        line = self._opened()
+        line.calls += 1
         try:
+            call = line.unary(path)(
+                request, timeout=remaining_s, metadata=self._metadata, wait_for_ready=False
+            )
             body = await call
             ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())
             return Answer(body, ours)
@@ -106,25 +136,52 @@ class Connection:
                 # The watch may tell of a lost connection later than the call that it broke.
                 self.generation += 1
             return failure_of(self.address, error)
+        finally:
+            self._end_call(line)
 
     def _expired(self) -> RpcFailure:
         return RpcFailure(Fate.EXPIRED, f"{self.address}: the deadline had passed before it was sent")
 
     def stream(self, method: str, request: bytes) -> UnaryStreamCall[bytes, bytes]:
         """Begin a call that answers with a stream; it has no deadline."""
-        rpc: UnaryStreamMultiCallable[bytes, bytes] = self._opened().unary_stream(f"/{SERVICE}/{method}")
-        return rpc(request, metadata=self._metadata, wait_for_ready=False)
+        line = self._opened()
+        rpc: UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(f"/{SERVICE}/{method}")
+        call = rpc(request, metadata=self._metadata, wait_for_ready=False)
+        line.calls += 1
+        call.add_done_callback(lambda _call: self._end_call(line))
+        return call
 
-    def _unary(self, path: str) -> UnaryUnaryMultiCallable[bytes, bytes]:
-        if path not in self._methods:
-            self._methods[path] = self._opened().unary_unary(path)
-        return self._methods[path]
+    def _opened(self) -> _Line:
+        if self._credentials is not None and self._credentials.renew() and self._line is not None:
+            self._retire(self._line)
+            self._line = None
+        if self._line is None:
+            channel = self._new_channel()
+            self._line = _Line(channel, asyncio.ensure_future(self._watch(channel)))
+        return self._line
 
-    def _opened(self) -> Channel:
-        if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self.address, options=_OPTIONS)
-            self._watching = asyncio.ensure_future(self._watch(self._channel))
-        return self._channel
+    def _new_channel(self) -> Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.address, options=_OPTIONS)
+        return grpc.aio.secure_channel(self.address, self._credentials.current, options=_OPTIONS)
+
+    def _retire(self, line: _Line) -> None:
+        self.generation += 1
+        self._old_lines.add(line)
+        self._close_if_unused(line)
+
+    def _end_call(self, line: _Line) -> None:
+        line.calls -= 1
+        if self._old_lines:
+            self._close_if_unused(line)
+
+    def _close_if_unused(self, line: _Line) -> None:
+        if line.calls or line not in self._old_lines:
+            return
+        self._old_lines.remove(line)
+        closing = asyncio.ensure_future(line.aclose())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def _watch(self, channel: Channel) -> None:
         # Not a look at the state before each call: grpc itself sends a call again on a new connection when
@@ -139,7 +196,6 @@ class Connection:
         """Let what is in use end, then close the channel; streams end with it."""
         self.closing = True
         await self._idle.wait()
-        if self._channel is not None and self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
-            await self._channel.close()
+        lines = {*self._old_lines, *([] if self._line is None else [self._line])}
+        self._old_lines.clear()
+        await asyncio.gather(*(line.aclose() for line in lines), *self._closing)

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from msgspec import Struct
 
+from logbridge.adapters.certificates import PemFiles
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.connection import Connection
 from logbridge.adapters.grpc.mapping import batch_outcomes, to_write_request
@@ -39,7 +40,8 @@ class _Peer(Struct):
 class GrpcSink(GrpcReader):
     """A LogSink and LogReader at ``address`` (host:port). It connects with its first use, in that loop.
 
-    key: what the log service is shown. monotonic: the clock of the deadlines, in seconds.
+    key: what the log service is shown. tls: the files for TLS, None for plain text. monotonic: the clock of
+    the deadlines, in seconds. Raises PemError.
     """
 
     def __init__(
@@ -47,10 +49,11 @@ class GrpcSink(GrpcReader):
         address: str,
         *,
         key: str = "",
+        tls: PemFiles | None = None,
         batch: BatchPolicy = BatchPolicy(),  # noqa: B008 (frozen)
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(Connection(address, monotonic, key))
+        super().__init__(Connection(address, monotonic, key, tls))
         # A little less: the peer counts what HTTP/2 and gRPC add, too.
         self._request_bytes_max = batch.message_bytes_max - batch.message_bytes_max // 64
         self._singles = asyncio.Semaphore(batch.singles_in_flight_max)

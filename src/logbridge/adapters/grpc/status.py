@@ -147,7 +147,21 @@ def details_of(outcome: Outcome) -> tuple[tuple[str, bytes], ...]:
     return ((_DETAILS_KEY, status.SerializeToString()),)
 
 
+# What grpc says of a handshake that failed, in the words of its TLS library.
+_HANDSHAKES = (
+    ("certificate has expired", "its certificate has expired"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is of no CA that is trusted here, see LOGBRIDGE_SINK_CA"),
+    ("Hostname Verification", "its certificate is for another name than this"),
+    ("WRONG_VERSION_NUMBER", "it speaks no TLS: grpc:// is for a log service without it"),
+    # Without TLS, to a peer that has it; or with TLS, to one that wants to see a certificate.
+    ("Socket closed", "no connection: it hung up; does it want TLS (grpcs://), or see LOGBRIDGE_SINK_CERT?"),
+)
+
+
 def _why_not_connected(details: str) -> str:
+    for words, why in _HANDSHAKES:
+        if words in details:
+            return why
     if "onnection refused" in details:
         return "nothing listens there (connection refused)"
     if "resol" in details or "lookup" in details:

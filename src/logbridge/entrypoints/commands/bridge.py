@@ -10,16 +10,19 @@ import httpx
 from logbridge import __version__
 from logbridge.entrypoints.commands.ending import BridgeNotReached, CommandFailed
 from logbridge.entrypoints.settings import load
+from logbridge.entrypoints.tls import calling_context
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def client_options(url: str, timeout_s: float = 30.0) -> dict[str, Any]:
-    """Arguments for an httpx client of the bridge at ``url``."""
+    """Arguments for an httpx client of the bridge at ``url``. Raises InvalidSetting."""
+    settings = load()
     headers = {"user-agent": f"logbridge-cli/{__version__}"}
-    if key := load().key:
-        headers["authorization"] = f"Bearer {key}"
-    return {
+    if settings.key:
+        headers["authorization"] = f"Bearer {settings.key}"
+    trust = {"verify": calling_context(settings.url_ca)} if settings.url_ca else {}
+    return trust | {
         "base_url": url,
         "timeout": httpx.Timeout(timeout_s, connect=5.0),
         "headers": headers,
@@ -47,6 +50,9 @@ def reaching(url: str) -> Iterator[None]:
 def not_reached(url: str, error: Exception) -> str:
     """The line for a bridge that does not answer."""
     reason = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        why = reason.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return f"the certificate of {url} is not trusted: {why} (name its CA with LOGBRIDGE_URL_CA)"
     return f"no bridge answers at {url}: {reason} (start one with `logbridge dev`, or name it with --url)"
 
 

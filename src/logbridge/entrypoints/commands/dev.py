@@ -13,12 +13,12 @@ import msgspec
 
 from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.commands import terminal
-from logbridge.entrypoints.commands.bridge import client_options
 from logbridge.entrypoints.commands.ending import Exit
 from logbridge.entrypoints.commands.options import SettingFlags, given, told_unknown
 from logbridge.entrypoints.commands.service import stop_event
 from logbridge.entrypoints.process import end_with_parent
 from logbridge.entrypoints.settings import SETTINGS, Settings, explain, load
+from logbridge.entrypoints.tls import check_files
 
 # Beyond the time of a drain: the bridge finishes what it began.
 _STOP_MARGIN_S = 5.0
@@ -38,6 +38,7 @@ def dev(*, flags: SettingFlags | None = None) -> int:
     chosen = given(flags)
     chosen_by_name = {each.variable for each in explain(chosen) if each.origin != "default"}
     settings = _settled(load(chosen), chosen_by_name)
+    check_files(settings)
     if settings.keys_file and not settings.sink_key:
         terminal.notice(
             "the log service asks for keys, too: make one with the scopes write and read, "
@@ -54,7 +55,7 @@ def _settled(settings: Settings, chosen: Collection[str]) -> Settings:
     # Where nobody said, the log service listens where the bridge is told to look for it.
     own_host = "LOGBRIDGE_SERVICE_HOST" in chosen
     listening = settings.service_host if own_host else settings.grpc_server_host
-    return msgspec.structs.replace(
+    settled = msgspec.structs.replace(
         settings,
         # Nothing stands in front of dev that would look at /readyz.
         drain_notice_s=settings.drain_notice_s if "LOGBRIDGE_DRAIN_NOTICE_S" in chosen else 0.0,
@@ -64,6 +65,10 @@ def _settled(settings: Settings, chosen: Collection[str]) -> Settings:
         port=free_port("PORT", settings.host, settings.port),
         grpc_server_port=free_port("GRPC_SERVER_PORT", listening, settings.grpc_server_port),
     )
+    if settled.service_tls_cert and not settled.sink:
+        # The log service that it finds there speaks TLS.
+        return msgspec.structs.replace(settled, sink=settled.sink_url.replace("grpc://", "grpcs://"))
+    return settled
 
 
 def free_port(variable: str, host: str, port: int) -> int:
@@ -86,7 +91,14 @@ def _environment(settings: Settings, flags: Mapping[str, str]) -> dict[str, str]
     given_as_flags = {variables[field]: value for field, value in flags.items()}
     settled = {
         variables[field]: str(getattr(settings, field))
-        for field in ("service_host", "port", "grpc_server_host", "grpc_server_port", "drain_notice_s")
+        for field in (
+            "service_host",
+            "port",
+            "grpc_server_host",
+            "grpc_server_port",
+            "drain_notice_s",
+            "sink",
+        )
     }
     # A slip of the pen is told once, here.
     known = {name: value for name, value in os.environ.items() if name not in told_unknown()}
@@ -199,18 +211,23 @@ async def _end(process: asyncio.subprocess.Process, stop_s: float) -> None:
 async def _greet(settings: Settings) -> None:
     """Say where to go, once the bridge answers and reaches the log service."""
     host = "127.0.0.1" if settings.host in _ANY_HOST else settings.host
-    url = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-    async with httpx.AsyncClient(**client_options(url)) as client:
-        while not await _healthy(client, f"{settings.api_prefix}/health"):  # noqa: ASYNC110 (no event)
+    scheme = "https" if settings.tls_cert else "http"
+    url = f"{scheme}://[{host}]:{settings.port}" if ":" in host else f"{scheme}://{host}:{settings.port}"
+    # It asks its own child, by an address that no certificate names, and shows it no key.
+    async with httpx.AsyncClient(base_url=url, verify=False, trust_env=False) as client:  # noqa: S501
+        while not await _healthy(client, f"{settings.api_prefix}/health", settings):  # noqa: ASYNC110 (no event)
             await asyncio.sleep(_ASK_EVERY_S)
     terminal.line(_greeting(url, settings))
 
 
-async def _healthy(client: httpx.AsyncClient, path: str) -> bool:
+async def _healthy(client: httpx.AsyncClient, path: str, settings: Settings) -> bool:
     try:
         return (await client.get(path)).status_code == 200
-    except httpx.TransportError:
+    except httpx.ConnectError:
         return False
+    except httpx.TransportError:
+        # Whoever asks for certificates answers nobody without one: that it asks is all that can be seen.
+        return bool(settings.tls_client_ca)
 
 
 def _greeting(url: str, settings: Settings) -> str:

@@ -10,6 +10,7 @@ from logbridge.entrypoints.commands.options import SettingFlags, given, told_unk
 from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.process import collect_garbage_rarely
 from logbridge.entrypoints.settings import Settings, load
+from logbridge.entrypoints.tls import naming_settings, service_files
 
 GRACE_S = 5.0
 
@@ -38,13 +39,14 @@ async def _serve(settings: Settings) -> None:
         port=settings.grpc_server_port,
         maker=container.maker(),
         keys=container.keys(),
+        tls=service_files(settings),
         message_bytes_max=settings.grpc_message_bytes_max,
     )
     try:
-        await server.start()
-        terminal.notice(
-            f"log service listens on {settings.service_host}:{server.port}, store {settings.store}"
-        )
+        with naming_settings("service"):
+            await server.start()
+        where = f"{settings.service_host}:{server.port}" + (" with TLS" if settings.service_tls_cert else "")
+        terminal.notice(f"log service listens on {where}, store {settings.store}")
         collect_garbage_rarely()
         await stopping.wait()
     finally:

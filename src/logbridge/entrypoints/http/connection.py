@@ -1,6 +1,9 @@
 """One HTTP connection: uvicorn's, which also keeps limits and knows how to leave when the bridge stops."""
 
 import asyncio
+import fcntl
+import sys
+import termios
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -154,8 +157,12 @@ class StoppableHttp(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._linger_until_s = self.loop.time() + LINGER_S
-        self.loop.call_later(PARTING_S, self._hang_up)
+            self._linger_until_s = self.loop.time() + LINGER_S
+            self.loop.call_later(PARTING_S, self._hang_up)
+        else:
+            # TLS has no half: a transport that closes says so, throws away what comes, and waits likewise.
+            self.transport.close()
+            self.loop.call_later(PARTING_S, self._abort_when_sent)
 
     def _hang_up(self) -> None:
         """Close, unless the client still sends, and so has not seen the end."""
@@ -164,6 +171,15 @@ class StoppableHttp(HttpToolsProtocol):
             self.loop.call_later(PARTING_S, self._hang_up)
         else:
             self.transport.close()
+
+    def _abort_when_sent(self) -> None:
+        """Wait no longer for a client that does not say goodbye, once it has all that it was sent."""
+        if self not in self.connections:
+            return
+        if _unsent_bytes(self.transport):
+            self.loop.call_later(PARTING_S, self._abort_when_sent)
+        else:
+            self.transport.abort()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -377,6 +393,16 @@ class StoppableHttp(HttpToolsProtocol):
     def _part_if_idle(self) -> None:
         if self._answered:
             self.part()
+
+
+def _unsent_bytes(transport: asyncio.Transport) -> int:
+    """What waits here, or on its way to the client (that only Linux tells)."""
+    waiting = transport.get_write_buffer_size()
+    connection = transport.get_extra_info("socket")
+    if sys.platform == "linux" and connection is not None and connection.fileno() >= 0:
+        sent = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+        waiting += int.from_bytes(sent, sys.byteorder)
+    return waiting
 
 
 class _Voice:

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, cast
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from logbridge.entrypoints.http.connection import Connections, StoppableHttp
 from logbridge.entrypoints.http.lifecycle import Lifecycle
@@ -89,8 +91,25 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
         self._listeners = sockets or []
-        await super().startup(sockets)
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        # Not uvicorn's: it has no way to say for how long a handshake may take.
+        tls = self._tls(self._settings.head_timeout_s)
+        self.servers = [
+            await self._loop.create_server(
+                self._new_connection, sock=listener, backlog=self.config.backlog, **tls
+            )
+            for listener in self._listeners
+        ]
+        self.started = True
         collect_garbage_rarely()
+
+    def _tls(self, handshake_s: float) -> dict[str, Any]:
+        """What the loop is to be told of TLS; nothing without it. handshake_s: then it hangs up."""
+        return (
+            {} if self.config.ssl is None else {"ssl": self.config.ssl, "ssl_handshake_timeout": handshake_s}
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 (uvicorn's)
         """Drain: take nothing new, let what is under way end, answer the rest when the time is over."""
@@ -120,9 +139,11 @@ class DrainingServer(uvicorn.Server):
         for listener in self._listeners:
             listener.close()
         self._listeners = []
-        for connection in last:
-            with contextlib.suppress(OSError):  # it has left meanwhile
-                await self._loop.connect_accepted_socket(self._new_connection, connection)
+        await asyncio.gather(*map(self._take, last))
+
+    async def _take(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it has left meanwhile, or does not get on with its handshake
+            await self._loop.connect_accepted_socket(self._new_connection, connection, **self._tls(_CUT_S))
 
     def _new_connection(self) -> asyncio.Protocol:
         http: Any = self.config.http_protocol_class

@@ -204,7 +204,7 @@ def service_info(settings: Settings) -> ServiceInfo:
     return ServiceInfo(
         name=settings.app_name,
         version=__version__,
-        grpc_server=settings.sink_url.removeprefix("grpc://"),
+        grpc_server=settings.sink_url.removeprefix("grpc://").removeprefix("grpcs://"),
         max_workers=settings.max_concurrent_workers,
         max_batch_size=settings.max_batch_size,
     )

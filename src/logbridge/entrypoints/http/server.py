@@ -6,10 +6,12 @@ import logging
 import secrets
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,18 +26,22 @@ from logbridge.entrypoints.http.sessions import SECRET_BYTES
 from logbridge.entrypoints.http.workers import Workers
 from logbridge.entrypoints.process import allow_open_files, end_at_once
 from logbridge.entrypoints.settings import Settings
+from logbridge.entrypoints.tls import bridge_files, check_files, naming_settings, serving_context
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
+# What a worker ends with to be started again: STARTUP_FAILURE would end the other workers, too.
+_START_AGAIN = 1
 
 
 def serve(settings: Settings, workers: int = 1) -> int:
     """Serve until SIGTERM or SIGINT; the exit code of the process (0 after a drain, see DrainingServer).
 
     A second signal ends the process at once, by that signal. workers: processes; each has a bridge of its
-    own. Raises InvalidSetting with one line when HOST or PORT cannot be had.
+    own. Raises InvalidSetting with one line when HOST or PORT cannot be had, or a certificate cannot be used.
     """
+    check_files(settings)
     allow_open_files()
     _begin_logging(settings)
     # Held by this process for all workers. What is wrong with it is one line, before the start.
@@ -63,6 +69,8 @@ def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes)
     _begin_logging(settings)
     try:
         return _app(settings, spool_token, session_secret)
+    except InvalidSetting as error:
+        _begin_again_later(error)
     except (KeysError, StoreError) as error:
         logger.critical("%s", error)
         sys.exit(STARTUP_FAILURE)
@@ -105,7 +113,7 @@ def announce(settings: Settings, listener: socket.socket) -> None:
     """Print the one line that says where the bridge listens."""
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    url = f"http://{shown}:{port}"
+    url = f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}"
     print(f"{settings.app_name} listens at {url}, its docs are at {url}{settings.docs_path}", flush=True)
 
 
@@ -125,7 +133,25 @@ def _config(app: Starlette | Callable[[], Starlette], settings: Settings, worker
         log_config=None,
         log_level="info" if settings.debug else "warning",
         backlog=BACKLOG,
+        ssl_context_factory=functools.partial(_serving_context, settings) if settings.tls_cert else None,
     )
+
+
+def _serving_context(settings: Settings, *_uvicorns: object) -> ssl.SSLContext:
+    """In each process that serves: contexts cannot be sent to another one."""
+    files = bridge_files(settings)
+    assert files is not None  # noqa: S101 (asked for with a certificate only)
+    try:
+        with naming_settings("bridge"):
+            return serving_context(files)
+    except InvalidSetting as error:
+        _begin_again_later(error)
+
+
+def _begin_again_later(error: InvalidSetting) -> NoReturn:
+    """A file was fine when the first process looked, and has expired since, or is being replaced."""
+    logger.critical("%s", error)
+    sys.exit(_START_AGAIN)
 
 
 @contextmanager
