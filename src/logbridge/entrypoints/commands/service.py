@@ -1,13 +1,14 @@
 """service: the log service alone."""
 
 import asyncio
-import logging
 import signal
 
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit
 from logbridge.entrypoints.commands.options import SettingFlags, given, told_unknown
 from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.exposure import warn_of_open_doors
+from logbridge.entrypoints.own_log import begin_logging
 from logbridge.entrypoints.process import collect_garbage_rarely
 from logbridge.entrypoints.settings import Settings, load
 
@@ -21,7 +22,7 @@ def service(*, flags: SettingFlags | None = None) -> Exit:
     """
     settings = load(given(flags))
     told_unknown()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    begin_logging(settings.log_level)
     asyncio.run(_serve(settings))
     return Exit.FINE
 
@@ -42,6 +43,7 @@ async def _serve(settings: Settings) -> None:
     )
     try:
         await server.start()
+        warn_of_open_doors(settings, "the log service", settings.service_host)
         terminal.notice(
             f"log service listens on {settings.service_host}:{server.port}, store {settings.store}"
         )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from logbridge import __version__
 from logbridge.entrypoints.container import Container, close, start, utc_now
 from logbridge.entrypoints.http.access import Gate
+from logbridge.entrypoints.http.cors import CrossOrigin
 from logbridge.entrypoints.http.docs_pages import docs_routes
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
@@ -63,6 +65,9 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
         finally:
             await lifecycle.drain(settings.drain_s)
 
+    cross_origin = functools.partial(
+        CrossOrigin, origins=settings.cors_origins, methods=[operation.method for operation in table]
+    )
     parts = Parts(endpoints, Tail(bridge, gate, settings, lifecycle), SessionEndpoints(gate, sessions))
     routes = api_routes(table, parts)
     app = Bridge(
@@ -74,11 +79,17 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
         ],
         exception_handlers={HTTPException: _no_route, Exception: _broken},
         lifespan=lifespan,
+        middleware=[Middleware(cross_origin)] if settings.cors_origins else [],
     )
     # A redirect to the address without the slash would lose the body of many clients' POST.
     app.router.redirect_slashes = False
-    app.shortcuts = {route.path: route.app for route in routes if route.name in ("write", "batch")}
+    short = cross_origin if settings.cors_origins else _as_it_is
+    app.shortcuts = {route.path: short(route.app) for route in routes if route.name in ("write", "batch")}
     app.state.lifecycle = lifecycle
+    return app
+
+
+def _as_it_is(app: ASGIApp) -> ASGIApp:
     return app
 
 
