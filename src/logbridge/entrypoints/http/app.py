@@ -2,7 +2,7 @@
 
 import functools
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -77,7 +77,10 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
             _fixed(settings.openapi_path, document),
             *docs_routes(settings),
         ],
-        exception_handlers={HTTPException: _no_route, Exception: _broken},
+        exception_handlers={
+            HTTPException: functools.partial(_no_route, _methods_by_path(routes)),
+            Exception: _broken,
+        },
         lifespan=lifespan,
         middleware=[Middleware(cross_origin)] if settings.cors_origins else [],
     )
@@ -100,15 +103,26 @@ def _fixed(path: str, answer: Answer) -> Route:
     return Route(path, Plain(always), methods=["GET"])
 
 
-async def _no_route(request: Request, error: Exception) -> Response:
+def _methods_by_path(routes: Iterable[Route]) -> dict[str, str]:
+    """What Allow says of each path: Starlette knows only the methods of one route of several."""
+    methods: dict[str, set[str]] = {}
+    for route in routes:
+        methods.setdefault(route.path, set()).update(route.methods or ())
+    return {path: ", ".join(sorted(names)) for path, names in methods.items()}
+
+
+async def _no_route(methods: Mapping[str, str], request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (Starlette's type for handlers is too wide)
-    allowed = (error.headers or {}).get("Allow", "")
+    headers = dict(error.headers or {})
+    allowed = methods.get(request.url.path) or headers.get("Allow", "")
+    if error.status_code == 405:
+        headers["Allow"] = allowed
     reasons = {
         404: f"there is no {request.url.path[:200]}; GET / lists what there is",
         405: f"{request.method} is not possible here; allowed: {allowed}",
     }
     return _response(
-        problem(error.status_code, reasons.get(error.status_code, error.detail), headers=error.headers)
+        problem(error.status_code, reasons.get(error.status_code, error.detail), headers=headers)
     )
 
 
