@@ -49,6 +49,9 @@ faketime: # libfaketime, which steps the clock of a process, where this user may
 chaos: .venv/.dev faketime ## kill, cut and fill up real processes, then count: CHAOS_S=180 CHAOS_SEED=...
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+fuzz: .venv/.fuzz ## coverage-guided fuzzing of the entrances: FUZZ_S=60 FUZZ_SEED=1
+	@$(BIN)/python -m fuzz --seconds $(or $(FUZZ_S),60) --seed $(or $(FUZZ_SEED),1) $(ARGS)
+
 # 15 to 25 minutes; ARGS="--list" names the scenarios, ARGS="--only writes-200" measures one.
 bench: .venv/.bench ## measure beside the obvious design and Envoy; writes docs/performance.md
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -88,4 +91,4 @@ wheel: .venv/.dev ## build dist/*.whl
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup run browser test faketime chaos bench bench-quick bench-soak flamegraph lint proto lock wheel clean
+.PHONY: help setup run browser test faketime chaos fuzz bench bench-quick bench-soak flamegraph lint proto lock wheel clean

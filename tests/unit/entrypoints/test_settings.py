@@ -5,6 +5,7 @@ import pytest
 
 from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.settings import SETTINGS, Settings, explain, load, unknown_variables
+from logbridge.entrypoints.settings.table import SECRETS
 
 
 def test_defaults_are_those_of_the_contract() -> None:
@@ -62,6 +63,26 @@ def test_a_wrong_value_names_itself(name: str, value: str, allowed: str) -> None
         load(environ=environ, env_file=None)
     assert str(caught.value).startswith(f"{name}={value}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_no_secret_is_shown() -> None:
+    """Of keys only whether they are set, of URLs no password: neither in the table nor in an error."""
+    environ = {"LOGBRIDGE_KEY": "lbk_1", "LOGBRIDGE_SINK_KEY": "lbk_2", "LOGBRIDGE_URL": "http://me:pw@h:1"}
+    told = {row.variable: row.value for row in explain({}, environ, None)}
+    assert told["LOGBRIDGE_KEY"] == told["LOGBRIDGE_SINK_KEY"] == "(set)"
+    assert told["LOGBRIDGE_URL"] == "http://(set)@h:1"
+    assert {"lbk_1", "lbk_2"}.isdisjoint(told.values())
+    with pytest.raises(InvalidSetting) as caught:
+        load({}, {"LOGBRIDGE_SINK": "http://me:pw@h:1"}, None)
+    assert "pw" not in str(caught.value)
+    assert {setting.field for setting in SETTINGS if "secret" in setting.description} == SECRETS
+
+
+def test_strangers_have_no_rights_beside_keys() -> None:
+    """LOGBRIDGE_OPEN together with a keys file stops the start, and the line names both."""
+    environ = {"LOGBRIDGE_OPEN": "test,read", "LOGBRIDGE_KEYS_FILE": "keys.json"}
+    with pytest.raises(InvalidSetting, match=r"^LOGBRIDGE_OPEN=read,test: .*LOGBRIDGE_KEYS_FILE"):
+        load({}, environ, None)
 
 
 def test_a_wrong_flag_is_named_as_a_flag() -> None:

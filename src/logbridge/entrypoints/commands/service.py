@@ -1,13 +1,14 @@
 """service: the log service alone."""
 
 import asyncio
-import logging
 import signal
 
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit
 from logbridge.entrypoints.commands.options import SettingFlags, given, told_unknown
 from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.exposure import warn_of_open_doors
+from logbridge.entrypoints.own_log import begin_logging
 from logbridge.entrypoints.process import collect_garbage_rarely
 from logbridge.entrypoints.settings import Settings, load
 from logbridge.entrypoints.tls import naming_settings, service_files
@@ -22,7 +23,7 @@ def service(*, flags: SettingFlags | None = None) -> Exit:
     """
     settings = load(given(flags))
     told_unknown()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    begin_logging(settings.log_level)
     asyncio.run(_serve(settings))
     return Exit.FINE
 
@@ -45,6 +46,7 @@ async def _serve(settings: Settings) -> None:
     try:
         with naming_settings("service"):
             await server.start()
+        warn_of_open_doors(settings, "the log service", settings.service_host)
         where = f"{settings.service_host}:{server.port}" + (" with TLS" if settings.service_tls_cert else "")
         terminal.notice(f"log service listens on {where}, store {settings.store}")
         collect_garbage_rarely()

@@ -150,11 +150,18 @@ def is_local(scope: Scope) -> bool:
         return False
     # A page of another site, in a browser on this machine, may send what needs no preflight: it names itself.
     origins = [value for name, value in scope["headers"] if name == b"origin"]
-    if not all(_is_loopback(urlsplit(origin.decode("latin-1")).hostname or "") for origin in origins):
+    if not all(_is_loopback(_origin_host(origin.decode("latin-1"))) for origin in origins):
         return False
     # The Host too: a web page that rebinds its own name to 127.0.0.1 comes from a local peer.
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     return len(hosts) == 1 and _is_loopback(_host_name(hosts[0].decode("latin-1")))
+
+
+def _origin_host(origin: str) -> str:
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:  # a bracket without its other
+        return ""
 
 
 def _host_name(host: str) -> str:

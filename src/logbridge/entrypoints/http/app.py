@@ -2,11 +2,12 @@
 
 import functools
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from logbridge import __version__
 from logbridge.entrypoints.container import Container, close, start, utc_now
 from logbridge.entrypoints.http.access import Gate
+from logbridge.entrypoints.http.cors import CrossOrigin
 from logbridge.entrypoints.http.docs_pages import docs_routes
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
@@ -65,6 +67,9 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
         finally:
             await lifecycle.drain(settings.drain_s)
 
+    cross_origin = functools.partial(
+        CrossOrigin, origins=settings.cors_origins, methods=[operation.method for operation in table]
+    )
     parts = Parts(endpoints, Tail(bridge, gate, settings, lifecycle), SessionEndpoints(gate, sessions))
     routes = api_routes(table, parts)
     app = Bridge(
@@ -74,15 +79,24 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
             _fixed(settings.openapi_path, document),
             *docs_routes(settings),
         ],
-        exception_handlers={HTTPException: _no_route, Exception: _broken},
+        exception_handlers={
+            HTTPException: functools.partial(_no_route, _methods_by_path(routes)),
+            Exception: _broken,
+        },
         lifespan=lifespan,
+        middleware=[Middleware(cross_origin)] if settings.cors_origins else [],
     )
     # A redirect to the address without the slash would lose the body of many clients' POST.
     app.router.redirect_slashes = False
-    app.shortcuts = {route.path: route.app for route in routes if route.name in ("write", "batch")}
+    short = cross_origin if settings.cors_origins else _as_it_is
+    app.shortcuts = {route.path: short(route.app) for route in routes if route.name in ("write", "batch")}
     app.state.lifecycle = lifecycle
     app.state.settings = settings
     app.state.proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
+    return app
+
+
+def _as_it_is(app: ASGIApp) -> ASGIApp:
     return app
 
 
@@ -93,15 +107,26 @@ def _fixed(path: str, answer: Answer) -> Route:
     return Route(path, Plain(always), methods=["GET"])
 
 
-async def _no_route(request: Request, error: Exception) -> Response:
+def _methods_by_path(routes: Iterable[Route]) -> dict[str, str]:
+    """What Allow says of each path: Starlette knows only the methods of one route of several."""
+    methods: dict[str, set[str]] = {}
+    for route in routes:
+        methods.setdefault(route.path, set()).update(route.methods or ())
+    return {path: ", ".join(sorted(names)) for path, names in methods.items()}
+
+
+async def _no_route(methods: Mapping[str, str], request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (Starlette's type for handlers is too wide)
-    allowed = (error.headers or {}).get("Allow", "")
+    headers = dict(error.headers or {})
+    allowed = methods.get(request.url.path) or headers.get("Allow", "")
+    if error.status_code == 405:
+        headers["Allow"] = allowed
     reasons = {
         404: f"there is no {request.url.path[:200]}; GET / lists what there is",
         405: f"{request.method} is not possible here; allowed: {allowed}",
     }
     return _response(
-        problem(error.status_code, reasons.get(error.status_code, error.detail), headers=error.headers)
+        problem(error.status_code, reasons.get(error.status_code, error.detail), headers=headers)
     )
 
 

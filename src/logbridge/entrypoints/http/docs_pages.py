@@ -21,17 +21,19 @@ from logbridge.entrypoints.settings import Settings
 VENDOR = Path(__file__).parent / "vendor"
 
 _CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
-_NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+# X-Content-Type-Options comes with every answer of the server.
 # Every address of an asset names its version or its digest: what is there never changes.
-_ASSET_HEADERS = {**_NOSNIFF, "Cache-Control": "public, max-age=31536000, immutable"}
+_ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 _PAGE_HEADERS = {
-    **_NOSNIFF,
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
+    # For browsers that do not know frame-ancestors.
+    "X-Frame-Options": "DENY",
     # Both pages write style elements at run time; ReDoc's search is a worker made from a blob.
     "Content-Security-Policy": (
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "worker-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+        "worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
     ),
 }
 

@@ -8,7 +8,13 @@ import msgspec
 from logbridge import __version__
 from logbridge.entrypoints.http.problems import JSON, PROBLEM
 from logbridge.entrypoints.http.routes import Operation, Parameter, Response
-from logbridge.entrypoints.http.schema import LEVEL_NAMES, WRITE_EXAMPLE, Problem, WriteRequest
+from logbridge.entrypoints.http.schema import (
+    WRITE_EXAMPLE,
+    ConcurrentTestRequest,
+    Problem,
+    WriteRequest,
+    level_pattern,
+)
 from logbridge.entrypoints.settings import Settings
 
 _REF = "#/components/schemas/{name}"
@@ -33,7 +39,7 @@ def openapi_document(table: tuple[Operation, ...], settings: Settings) -> dict[s
         # Relative to the document: it holds behind a proxy that adds a path prefix, too.
         "servers": [{"url": _root_from(settings.openapi_path), "description": "This bridge"}],
         "paths": paths,
-        "components": {"schemas": _components(table), "securitySchemes": _SECURITY_SCHEMES},
+        "components": {"schemas": _components(table, settings), "securitySchemes": _SECURITY_SCHEMES},
     }
 
 
@@ -97,13 +103,24 @@ def _reference(kind: type) -> dict[str, Any]:
     return msgspec.json.schema_components([kind], ref_template=_REF)[0][0]
 
 
-def _components(table: Iterable[Operation]) -> dict[str, Any]:
+def _components(table: Iterable[Operation], settings: Settings) -> dict[str, Any]:
     types: list[type] = [Problem]
     for operation in table:
         types += [operation.request] if operation.request else []
         types += [kind for response in operation.responses.values() for kind in response.types]
     _, components = msgspec.json.schema_components(list(dict.fromkeys(types)), ref_template=_REF)
-    return components | {WriteRequest.__name__: _open(components[WriteRequest.__name__])}
+    write, test = WriteRequest.__name__, ConcurrentTestRequest.__name__
+    return components | {write: _open(components[write]), test: _bounded(components[test], settings)}
+
+
+def _bounded(test_request: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The request of a concurrent test says how large one may be here."""
+    limits = {"count": settings.max_concurrent_requests, "max_workers": settings.max_concurrent_workers}
+    properties = dict(test_request["properties"])
+    for name, most in limits.items():
+        bounds = {"type": "integer", "minimum": 1, "maximum": most}
+        properties[name] = properties[name] | {"anyOf": [bounds, {"type": "null"}]}
+    return test_request | {"properties": properties}
 
 
 def _open(write_request: dict[str, Any]) -> dict[str, Any]:
@@ -112,15 +129,12 @@ def _open(write_request: dict[str, Any]) -> dict[str, Any]:
         "pattern": level_pattern(),
         "examples": ["INFO", "warning"],
     }
-    properties = write_request["properties"] | {"level": level}
+    timestamp = write_request["properties"]["timestamp"] | {
+        "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]
+    }
+    properties = write_request["properties"] | {"level": level, "timestamp": timestamp}
     return write_request | {
         "properties": properties,
         "additionalProperties": True,
         "examples": [WRITE_EXAMPLE],
     }
-
-
-def level_pattern() -> str:
-    """A regular expression for the names of levels in any letter case; JSON Schema has no flag for that."""
-    names = ("".join(f"[{letter}{letter.lower()}]" for letter in name) for name in LEVEL_NAMES)
-    return f"^({'|'.join(names)})$"

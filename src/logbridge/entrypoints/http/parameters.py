@@ -21,8 +21,8 @@ _FILTERS = {
     "q": "text",
 }
 _PAGE = {"limit": (1, LIMIT_MAX), "offset": (0, OFFSET_MAX)}
-REQUEST_TIMEOUT_S_MAX = 3600
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+REQUEST_TIMEOUT_S_MIN, REQUEST_TIMEOUT_S_MAX = 0.001, 3600
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,30})?", re.ASCII)
 # One preference among others, by comma, perhaps with parameters.
 _RESPOND_ASYNC = re.compile(rb"(^|,)\s*respond-async\s*($|[,;])", re.IGNORECASE)
 _METADATA = "metadata."
@@ -60,8 +60,11 @@ def read_asked(scope: Scope, services: frozenset[str]) -> Asked:
 
 def _seconds(text: str) -> float:
     seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
-    if not 0 < seconds <= REQUEST_TIMEOUT_S_MAX:
-        reason = f"expected seconds above 0, at most {REQUEST_TIMEOUT_S_MAX}, got {text[:40]!r}"
+    if not REQUEST_TIMEOUT_S_MIN <= seconds <= REQUEST_TIMEOUT_S_MAX:
+        reason = (
+            f"expected seconds above 0, at most {REQUEST_TIMEOUT_S_MAX} and "
+            f"not under {REQUEST_TIMEOUT_S_MIN}, got {text[:40]!r}"
+        )
         raise InvalidRequest("Request-Timeout", reason)
     return seconds
 

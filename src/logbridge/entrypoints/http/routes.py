@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from logbridge.domain.access import Scope as Right
 from logbridge.domain.query import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain, failed_batch, failed_query, failed_write
-from logbridge.entrypoints.http.parameters import REQUEST_TIMEOUT_S_MAX
+from logbridge.entrypoints.http.parameters import REQUEST_TIMEOUT_S_MAX, REQUEST_TIMEOUT_S_MIN
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import (
     LEVEL_NAMES,
@@ -30,6 +30,7 @@ from logbridge.entrypoints.http.schema import (
     ServiceInfo,
     Session,
     WriteRequest,
+    level_pattern,
 )
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.tail import Tail
@@ -115,13 +116,17 @@ _READING = (
     "What a key that is bound to services sees is narrowed to these. Without keys it answers callers on "
     "this machine only, unless LOGBRIDGE_OPEN has read."
 )
+# An empty value asks for nothing, as if it had been left out.
+_TIME_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"const": ""}]}
 _FILTERS = (
     Parameter("service_name", "Logs of this service.", {"type": "string"}),
     Parameter(
-        "level", "Logs of this level, in any letter case.", {"type": "string", "examples": [*LEVEL_NAMES]}
+        "level",
+        "Logs of this level, in any letter case.",
+        {"type": "string", "pattern": f"{level_pattern()}|^$", "examples": [*LEVEL_NAMES]},
     ),
-    Parameter("start_time", "Logs of this time and later, RFC 3339.", {"type": "string"}),
-    Parameter("end_time", "Logs of this time and earlier, RFC 3339.", {"type": "string"}),
+    Parameter("start_time", "Logs of this time and later, RFC 3339.", _TIME_SCHEMA),
+    Parameter("end_time", "Logs of this time and earlier, RFC 3339.", _TIME_SCHEMA),
     Parameter("trace_id", "Logs of this trace.", {"type": "string"}),
     Parameter("q", "Text in the message, letter case ignored.", {"type": "string"}),
     Parameter(
@@ -140,13 +145,18 @@ _PAGE = (
         "offset", "Logs to pass over.", {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX, "default": 0}
     ),
 )
-_RESUME = Parameter("Last-Event-ID", "The id of the last event seen.", {"type": "string"}, "header")
+_RESUME = Parameter(
+    "Last-Event-ID",
+    "The id of the last event seen.",
+    {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "header",
+)
 
 _ASKED = (
     Parameter(
         "Request-Timeout",
         "Seconds that you wait for the answer; without it LOGBRIDGE_REQUEST_TIMEOUT_S.",
-        {"type": "number", "exclusiveMinimum": 0, "maximum": REQUEST_TIMEOUT_S_MAX},
+        {"type": "number", "minimum": REQUEST_TIMEOUT_S_MIN, "maximum": REQUEST_TIMEOUT_S_MAX},
         "header",
     ),
     Parameter(

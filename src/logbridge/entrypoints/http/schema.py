@@ -208,3 +208,9 @@ def service_info(settings: Settings) -> ServiceInfo:
         max_workers=settings.max_concurrent_workers,
         max_batch_size=settings.max_batch_size,
     )
+
+
+def level_pattern() -> str:
+    """A regular expression for the names of levels in any letter case; JSON Schema has no flag for that."""
+    names = ("".join(f"[{letter}{letter.lower()}]" for letter in name) for name in LEVEL_NAMES)
+    return f"^({'|'.join(names)})$"

@@ -19,11 +19,13 @@ from uvicorn.config import STARTUP_FAILURE
 
 from logbridge.domain.errors import InvalidSetting, KeysError, StoreError
 from logbridge.entrypoints.container import holding_spool, make_container
+from logbridge.entrypoints.exposure import warn_of_open_doors
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.connection import StoppableHttp
 from logbridge.entrypoints.http.draining import STOPS, DrainingServer
 from logbridge.entrypoints.http.sessions import SECRET_BYTES
 from logbridge.entrypoints.http.workers import Workers
+from logbridge.entrypoints.own_log import begin_logging
 from logbridge.entrypoints.process import allow_open_files, end_at_once
 from logbridge.entrypoints.settings import Settings
 from logbridge.entrypoints.tls import bridge_files, check_files, naming_settings, serving_context
@@ -43,12 +45,13 @@ def serve(settings: Settings, workers: int = 1) -> int:
     """
     check_files(settings)
     allow_open_files()
-    _begin_logging(settings)
+    begin_logging(settings.log_level)
     # Held by this process for all workers. What is wrong with it is one line, before the start.
     with holding_spool(settings, look=workers > 1) as token:
         make = functools.partial(make_worker_app, settings, token, secrets.token_bytes(SECRET_BYTES))
         app = make if workers > 1 else _app(settings, token)
         with bind(settings) as listener, _clean_exit():
+            warn_of_open_doors(settings, settings.app_name, listener.getsockname()[0])
             announce(settings, listener)
             config = _config(app, settings, workers)
             if workers > 1:
@@ -66,7 +69,7 @@ def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes)
 
     session_secret: the one that all workers sign sessions with.
     """
-    _begin_logging(settings)
+    begin_logging(settings.log_level)
     try:
         return _app(settings, spool_token, session_secret)
     except InvalidSetting as error:
@@ -74,10 +77,6 @@ def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes)
     except (KeysError, StoreError) as error:
         logger.critical("%s", error)
         sys.exit(STARTUP_FAILURE)
-
-
-def _begin_logging(settings: Settings) -> None:
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -129,6 +128,8 @@ def _config(app: Starlette | Callable[[], Starlette], settings: Settings, worker
         workers=workers,
         proxy_headers=False,
         server_header=False,
+        # On every answer, also on those that no route of ours makes.
+        headers=[("X-Content-Type-Options", "nosniff")],
         access_log=settings.debug,
         log_config=None,
         log_level="info" if settings.debug else "warning",

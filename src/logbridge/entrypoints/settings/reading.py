@@ -9,7 +9,15 @@ import msgspec
 from dotenv import dotenv_values
 
 from logbridge.domain.errors import InvalidSetting
-from logbridge.entrypoints.settings.table import HINTS, PREFIX, SETTINGS, Settings, text_of, variable_of
+from logbridge.entrypoints.settings.table import (
+    HINTS,
+    PREFIX,
+    SETTINGS,
+    Settings,
+    shown,
+    text_of,
+    variable_of,
+)
 from logbridge.entrypoints.settings.urls import (
     check_bridge_url,
     check_networks,
@@ -85,7 +93,7 @@ def _convert(field: str, given: _Given) -> Any:
     try:
         value = msgspec.convert(raw, HINTS[field], strict=False)
     except msgspec.ValidationError:
-        raise InvalidSetting(given.name, given.text, _allowed(HINTS[field])) from None
+        raise InvalidSetting(given.name, shown(field, given.text), _allowed(HINTS[field])) from None
     return _checked(field, given, value)
 
 
@@ -120,7 +128,7 @@ def _checked(field: str, given: _Given, value: Any) -> Any:
         try:
             _CHECKS[field](value)
         except ValueError as error:
-            raise InvalidSetting(given.name, given.text, str(error)) from None
+            raise InvalidSetting(given.name, shown(field, given.text), str(error)) from None
     return value
 
 
@@ -151,6 +159,9 @@ def _check_together(settings: Settings) -> None:
             f"LOGBRIDGE_GRPC_MESSAGE_BYTES_MAX={settings.grpc_message_bytes_max}",
         )
     _check_pairs(settings)
+    if settings.keys_file and settings.open:
+        reason = "strangers have no rights where LOGBRIDGE_KEYS_FILE asks for keys; set one of the two"
+        raise InvalidSetting("LOGBRIDGE_OPEN", text_of("open", settings.open), reason)
     paths = [settings.api_prefix, settings.docs_path, settings.redoc_path, settings.openapi_path]
     if len(set(paths)) < len(paths):
         raise InvalidSetting("LOGBRIDGE_DOCS_PATH", settings.docs_path, "each page needs a path of its own")

@@ -1,5 +1,6 @@
 """All settings: their names, types, limits, defaults and meanings, in one table."""
 
+import re
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from msgspec import Meta, Struct
@@ -25,6 +26,7 @@ Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Opening = Literal["read", "test"]
 # Their values are shown to nobody.
 SECRETS = frozenset(("key", "sink_key"))
+_PASSWORD = re.compile(r"(?<=://)[^/@]*(?=@)")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -346,11 +348,16 @@ def variable_of(field: str) -> str:
 
 def text_of(field: str, value: object) -> str:
     """A value as `logbridge config` shows it; of a secret only whether there is one."""
-    if field in SECRETS:
-        return "(set)" if value else ""
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(sorted(value)) if isinstance(value, frozenset) else str(value)
+    return shown(field, ",".join(sorted(value)) if isinstance(value, frozenset) else str(value))
+
+
+def shown(field: str, text: str) -> str:
+    """The text of a setting without what is secret in it: a key, or the password in a URL."""
+    if field in SECRETS:
+        return "(set)" if text else ""
+    return _PASSWORD.sub("(set)", text)
 
 
 def _describe() -> tuple[Setting, ...]:

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of the entrances: `make fuzz`. See docs/security-proof.md."""

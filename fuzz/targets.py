@@ -1,0 +1,167 @@
+"""What is fuzzed: functions that take any bytes.
+
+Each may end as it is documented to end; any other exception is a fault. What is accepted must mean the same
+to the standard library.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from google.protobuf.message import DecodeError, Message
+from msgspec.structs import replace
+
+from logbridge.adapters.grpc import logservice_pb2 as pb
+from logbridge.adapters.grpc.mapping import from_message, from_request, to_message
+from logbridge.adapters.grpc.receive import received
+from logbridge.domain.entry import EntryDraft, EntryMaker, LogEntry
+from logbridge.domain.errors import InvalidEntry, InvalidRequest
+from logbridge.entrypoints.http.access import is_local, shown_key
+from logbridge.entrypoints.http.decode import decode_batch, decode_entry
+from logbridge.entrypoints.http.parameters import read_asked, read_filter, read_query
+from logbridge.entrypoints.http.problems import RequestRejected
+from logbridge.entrypoints.http.sessions import Sessions, session_cookie
+from logbridge.entrypoints.own_log import escaped, redacted
+
+MAKER = EntryMaker("fuzzed", 262_144, 64, lambda: "2024-08-30T10:30:45.000000Z", lambda: "made-id")
+_SESSIONS = Sessions(b"0" * 32)
+
+
+class Disagreement(Exception):
+    """Something was accepted that means another thing to the standard library."""
+
+
+def _agree(ours: object, theirs: object) -> None:
+    if ours != theirs:
+        raise Disagreement(f"{ours!r} is not {theirs!r}")
+
+
+def _document(data: bytes) -> Any:
+    # Numbers stay text: how long they may be is another question.
+    return json.loads(data.decode(), parse_int=str, parse_float=str)
+
+
+def _made(draft: EntryDraft) -> None:
+    try:
+        entry = MAKER.make(draft)
+    except InvalidEntry:
+        return
+    # A lone surrogate would be no text to anybody who stores it.
+    entry.message.encode()
+    _survives(entry)
+
+
+def _survives(entry: LogEntry) -> None:
+    sent = from_message(to_message(entry))
+    _agree(msgspec.to_builtins(sent), msgspec.to_builtins(replace(entry, counted_bytes=0)))
+
+
+def json_entry(data: bytes) -> None:
+    """The body of a write."""
+    try:
+        draft = decode_entry(data)
+    except (RequestRejected, InvalidEntry):
+        return
+    document = _document(data)
+    _agree(draft.fields.message, document["message"])
+    _agree(draft.fields.service_name or None, document.get("service_name") or None)
+    _made(draft)
+
+
+def json_batch(data: bytes) -> None:
+    """The body of a batch."""
+    try:
+        drafts = decode_batch(data, lambda _: None)
+    except (RequestRejected, InvalidRequest):
+        return
+    entries = _document(data)["log_entries"]
+    _agree(len(drafts), len(entries))
+    for draft, entry in zip(drafts, entries, strict=True):
+        if isinstance(draft, EntryDraft):
+            _agree(draft.fields.message, entry["message"])
+            _made(draft)
+
+
+def protobuf(data: bytes) -> None:
+    """A message to the log service; its first byte says which."""
+    kinds = (pb.WriteLogRequest, pb.BatchWriteLogRequest, pb.QueryLogRequest, pb.FollowLogRequest)
+    message: Message = kinds[(data[0] if data else 0) % len(kinds)]()
+    try:
+        message.ParseFromString(data[1:])
+    except DecodeError:
+        return
+    if isinstance(message, pb.WriteLogRequest):
+        _received(message.log_entry)
+    elif isinstance(message, pb.BatchWriteLogRequest):
+        for entry in message.log_entries:
+            _received(entry)
+    else:
+        _asked(message if isinstance(message, pb.QueryLogRequest) else message.filter)  # type: ignore[attr-defined]
+
+
+def _received(message: pb.LogEntry) -> None:
+    try:
+        entry = received(message, MAKER)
+    except InvalidEntry:
+        return
+    _survives(entry)
+
+
+def _asked(request: pb.QueryLogRequest) -> None:
+    try:
+        from_request(request).within(frozenset())
+    except InvalidRequest:
+        return
+
+
+def http_head(data: bytes) -> None:
+    """A query string, and then headers, one a line."""
+    query, *lines = data.split(b"\n")
+    pairs = [line.partition(b":") for line in lines]
+    headers = [(name.strip().lower(), value.strip()) for name, _, value in pairs]
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": query,
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+    }
+    for read in (read_query, read_filter, shown_key, is_local):
+        _ends_well(lambda read=read: read(scope))  # type: ignore[misc]
+    _ends_well(lambda: read_asked(scope, frozenset()))
+    _SESSIONS.key_id_of(session_cookie(scope) or "")
+
+
+def _ends_well(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except (RequestRejected, InvalidRequest):
+        return
+
+
+def log_line(data: bytes) -> None:
+    """Text that somebody makes the bridge log."""
+    line = escaped(redacted(data.decode("utf-8", "surrogatepass" if len(data) % 2 else "replace")))
+    _agree(line.isprintable(), True)
+    _agree(len(line.splitlines()) <= 1, True)
+
+
+def _decoding(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def checked(data: bytes) -> None:
+        try:
+            target(data)
+        except UnicodeDecodeError:
+            return
+
+    return checked
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "json_entry": json_entry,
+    "json_batch": json_batch,
+    "protobuf": protobuf,
+    "http_head": http_head,
+    "log_line": _decoding(log_line),
+}
