@@ -1,7 +1,7 @@
 """The OpenAPI document is valid, and every answer that it promises is given and looks as it says."""
 
 import json
-from tempfile import mkdtemp
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +10,10 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
+from logbridge.adapters.keys.file import KeysFile
+from logbridge.adapters.keys.ring import new_key
 from logbridge.adapters.memory import MemorySink, Step, fail, hang, lose, refuse
+from logbridge.domain.access import Key
 from logbridge.domain.errors import QueryNotSupported, QueryRefused, ReaderUnavailable
 from logbridge.domain.ports import LogSink
 from logbridge.entrypoints.container import make_container
@@ -23,9 +26,9 @@ from tests.unit.entrypoints.http.test_read import Unwell
 
 DOCUMENT = openapi_document(operations(API), Settings())
 DOCUMENTED = {
-    (path, status)
+    (method.upper(), path, status)
     for path, methods in DOCUMENT["paths"].items()
-    for operation in methods.values()
+    for method, operation in methods.items()
     for status in operation["responses"]
     if status != "default"
 }
@@ -38,11 +41,8 @@ BODIES: dict[str, Any] = {
     f"{API}/concurrent-test": {"count": 1},
 }
 # A bridge that has not started is asked below; a stream without end is read in test_http.py and test_read.py.
-ELSEWHERE = {(f"{API}/tail", "200"), ("/readyz", "503")}
-
-
-def method_of(path: str) -> str:
-    return next(iter(DOCUMENT["paths"][path])).upper()
+ELSEWHERE = {("GET", f"{API}/tail", "200"), ("GET", "/readyz", "503")}
+SESSION = f"{API}/session"
 
 
 def sink_for(path: str, status: str) -> LogSink:
@@ -54,23 +54,39 @@ def sink_for(path: str, status: str) -> LogSink:
     return MemorySink([STEPS[status]] if status in STEPS else [])
 
 
-async def ask(path: str, status: str) -> httpx.Response:
+def with_keys(folder: Path) -> tuple[Settings, str]:
+    """Settings of a bridge that asks for keys, and a key that may do nothing."""
+    key, key_id, hashed = new_key()
+    path = folder / "keys.json"
+    kept = Key(id=key_id, name="none", hash=hashed, scopes=frozenset(), created_at="2024-08-30T10:30:45Z")
+    KeysFile(path).add(kept)
+    return msgspec.structs.replace(FAST, keys_file=str(path)), key
+
+
+async def ask(method: str, path: str, status: str, folder: Path) -> httpx.Response:
     """Bring about the answer that the document promises."""
     content = json.dumps(BODIES[path]) if path in BODIES else ""
     content = {"400": "{", "413": " " * (FAST.body_bytes_max + 1), "422": "{}"}.get(status, content)
     if status == "422" and path.endswith("test"):
         content = '{"count": 0}'
     headers = {"content-type": "text/plain" if status == "415" else "application/json"}
-    peer = "192.0.2.1" if status == "403" else "127.0.0.1"
     params = {"no": "1"} if status == "422" else None
-    settings = None
+    settings, key = FAST, ""
+    if status in ("401", "403", "429") or (method, path, status) == ("POST", SESSION, "200"):
+        settings, key = with_keys(folder)
+    if key and status != "401":
+        headers["x-api-key"] = key
+    if status == "429":
+        settings = msgspec.structs.replace(settings, address_rate="1/h")
     if status == "202":
         headers["prefer"] = "respond-async"
-        settings = msgspec.structs.replace(FAST, spool=f"sqlite:///{mkdtemp()}")
-    async with serving(sink_for(path, status), settings, peer=peer) as client:
+        settings = msgspec.structs.replace(FAST, spool=f"sqlite:///{folder}/spool")
+    async with serving(sink_for(path, status), settings) as client:
         if status == "409":
             await client.post(path, json=ENTRY | {"message": "other"})
-        return await client.request(method_of(path), path, params=params, content=content, headers=headers)
+        if status == "429":
+            await client.request(method, path, params={"no": "1"})
+        return await client.request(method, path, params=params, content=content, headers=headers)
 
 
 def check(answer: httpx.Response, path: str) -> None:
@@ -85,10 +101,10 @@ def test_the_document_is_openapi() -> None:
     validate(DOCUMENT)
 
 
-@pytest.mark.parametrize(("path", "status"), sorted(DOCUMENTED - ELSEWHERE))
-async def test_every_documented_answer_is_given(path: str, status: str) -> None:
+@pytest.mark.parametrize(("method", "path", "status"), sorted(DOCUMENTED - ELSEWHERE))
+async def test_every_documented_answer_is_given(method: str, path: str, status: str, tmp_path: Path) -> None:
     """Each status of each operation can be brought about, and its body fits its schema."""
-    answer = await ask(path, status)
+    answer = await ask(method, path, status, tmp_path)
     assert str(answer.status_code) == status, answer.text
     check(answer, path)
 

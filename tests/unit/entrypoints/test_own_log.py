@@ -74,7 +74,8 @@ def test_a_message_that_cannot_be_made_is_told_in_one_line() -> None:
     assert "%d\\n" in line
 
 
-KEY, KEY_ID, _ = new_key()
+KEY_ID = "0123456789ab"
+KEY = f"lbk_{KEY_ID}_{'Qx-7_' * 8}abc"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIsecret\n-----END PRIVATE KEY-----"
 
 

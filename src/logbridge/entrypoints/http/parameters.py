@@ -61,10 +61,7 @@ def read_asked(scope: Scope, services: frozenset[str]) -> Asked:
 def _seconds(text: str) -> float:
     seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
     if not REQUEST_TIMEOUT_S_MIN <= seconds <= REQUEST_TIMEOUT_S_MAX:
-        reason = (
-            f"expected seconds above 0, at most {REQUEST_TIMEOUT_S_MAX} and "
-            f"not under {REQUEST_TIMEOUT_S_MIN}, got {text[:40]!r}"
-        )
+        reason = f"expected {REQUEST_TIMEOUT_S_MIN} to {REQUEST_TIMEOUT_S_MAX} seconds, got {text[:40]!r}"
         raise InvalidRequest("Request-Timeout", reason)
     return seconds
 

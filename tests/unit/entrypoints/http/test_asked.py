@@ -58,7 +58,7 @@ def test_prefer(values: Sequence[str], durable: bool) -> None:
 
 @pytest.mark.parametrize(
     ("value", "timeout_s"),
-    [("1", 1.0), ("0.25", 0.25), (" 30 ", 30.0), ("3600", 3600.0), ("3600.0", 3600.0), ("0.000000001", 1e-9)],
+    [("1", 1.0), ("0.25", 0.25), (" 30 ", 30.0), ("3600", 3600.0), ("3600.0", 3600.0), ("0.001", 0.001)],
 )
 def test_a_time(value: str, timeout_s: float) -> None:
     """Request-Timeout is seconds, with or without a fraction."""
@@ -66,15 +66,15 @@ def test_a_time(value: str, timeout_s: float) -> None:
 
 
 BAD_TIMES = [
-    "", "0", "0.0", "-1", "+1", "1e3", ".5", "5.", "3600.1", "3601", "9" * 400, "nan", "inf", "soon", "1 s",
-    "1,5", "0x10", "1_0", "\xb2", "PT5S",
+    "", "0", "0.0", "0.0009", "-1", "+1", "1e3", ".5", "5.", "3600.1", "3601", "9" * 400, "nan", "inf", "soon",
+    "1 s", "1,5", "0x10", "1_0", "\xb2", "PT5S",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", BAD_TIMES)
 def test_what_is_no_time(value: str) -> None:
     """Anything else is refused, with the header's name and what is allowed."""
-    with pytest.raises(InvalidRequest, match=r"^Request-Timeout: expected seconds above 0, at most 3600"):
+    with pytest.raises(InvalidRequest, match=r"^Request-Timeout: expected 0.001 to 3600 seconds"):
         asked(("request-timeout", value))
 
 

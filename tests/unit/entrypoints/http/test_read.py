@@ -14,6 +14,7 @@ from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.http.access import Gate, is_local
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.rates import Rates
 from logbridge.entrypoints.http.sessions import Sessions
 from logbridge.entrypoints.http.tail import Tail
 from logbridge.entrypoints.settings import Settings
@@ -175,7 +176,7 @@ async def test_tail_follows_resumes_and_ends() -> None:
     app = create_app(container)
     async with app.router.lifespan_context(app):
         lifecycle = Lifecycle()
-        gate = Gate(FAST, None, Sessions(b""))
+        gate = Gate(FAST, None, Sessions(b""), Rates(FAST))
         tail = Tail(container.bridge(), gate, FAST, lifecycle, keep_alive_s=0.01)
         await _write(app, "early")
         wire = Wire((b"last-event-id", b"0"))
