@@ -1,6 +1,7 @@
 """One HTTP connection: uvicorn's, which also keeps limits and knows how to leave when the bridge stops."""
 
 import asyncio
+import contextlib
 import fcntl
 import sys
 import termios
@@ -399,9 +400,10 @@ def _unsent_bytes(transport: asyncio.Transport) -> int:
     """What waits here, or on its way to the client (that only Linux tells)."""
     waiting = transport.get_write_buffer_size()
     connection = transport.get_extra_info("socket")
-    if sys.platform == "linux" and connection is not None and connection.fileno() >= 0:
-        sent = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
-        waiting += int.from_bytes(sent, sys.byteorder)
+    if sys.platform == "linux" and connection is not None:
+        with contextlib.suppress(OSError):  # it has ended just now
+            sent = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+            waiting += int.from_bytes(sent, sys.byteorder)
     return waiting
 
 
