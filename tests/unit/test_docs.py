@@ -15,7 +15,7 @@ from logbridge.entrypoints.settings import SETTINGS, Settings
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")
-PAGES = [*READMES, "CHANGELOG.md", "CONTRIBUTING.md"]
+PAGES = [*READMES, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
 PAGES += [str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))]
 _ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|empty|空) \| (.+) \|$", re.MULTILINE)
 
