@@ -12,7 +12,7 @@ from typing import Any
 CORPUS = Path(__file__).parent / "corpus"
 # What is found on the way: kept for the next run, and not committed.
 FOUND = Path(__file__).parents[1] / ".fuzz"
-TARGETS = ("json_entry", "json_batch", "protobuf", "http_head", "log_line")
+TARGETS = ("json_entry", "json_batch", "protobuf", "http_head", "log_line", "decompression")
 INPUT_BYTES_MAX = 4096
 INPUT_S_MAX = 5
 

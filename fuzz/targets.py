@@ -4,6 +4,7 @@ Each may end as it is documented to end; any other exception is a fault. What is
 to the standard library.
 """
 
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from logbridge.adapters.grpc.receive import received
 from logbridge.domain.entry import EntryDraft, EntryMaker, LogEntry
 from logbridge.domain.errors import InvalidEntry, InvalidRequest
 from logbridge.entrypoints.http.access import is_local, shown_key
+from logbridge.entrypoints.http.compression import PIECE_BYTES_MAX, Decompression, Expanded, NotDecompressed
 from logbridge.entrypoints.http.decode import decode_batch, decode_entry
 from logbridge.entrypoints.http.parameters import read_asked, read_filter, read_query
 from logbridge.entrypoints.http.problems import RequestRejected
@@ -148,6 +150,32 @@ def log_line(data: bytes) -> None:
     _agree(len(line.splitlines()) <= 1, True)
 
 
+_ENCODINGS = (["gzip"], ["deflate"], ["br"], ["zstd"], ["gzip", "br"], ["zstd", "deflate"])
+_EXPANDED_BYTES_MAX = 1_048_576
+
+
+def decompression(data: bytes) -> None:
+    """A compressed body; its first byte says how, and where it is cut in two."""
+    first, body = data[0] if data else 0, data[1:]
+    encodings = _ENCODINGS[first % len(_ENCODINGS)]
+    opened = Decompression(encodings, _EXPANDED_BYTES_MAX)
+    pieces: list[bytes] = []
+    try:
+        for part in (body[: first // 8], body[first // 8 :]):
+            pieces += opened.feed(part)
+        opened.end()
+    except NotDecompressed:
+        return
+    except Expanded:
+        pieces.clear()
+        return
+    finally:
+        _agree(sum(map(len, pieces)) <= _EXPANDED_BYTES_MAX, True)
+        _agree(all(len(piece) <= 2 * PIECE_BYTES_MAX for piece in pieces), True)
+    if encodings == ["gzip"]:
+        _agree(b"".join(pieces), gzip.decompress(body))
+
+
 def _decoding(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
     def checked(data: bytes) -> None:
         try:
@@ -164,4 +192,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "protobuf": protobuf,
     "http_head": http_head,
     "log_line": _decoding(log_line),
+    "decompression": decompression,
 }
