@@ -38,7 +38,12 @@ browser: # the browser of the page tests, where this user may install it
 	@command -v chromium >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || true
 
-test: .venv/.dev browser ## all tests, with coverage
+# RUNLEVEL=1: the package must not start a server of its own.
+nginx: # the proxy of the smuggling tests, where this user may install it
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null; } || true
+
+test: .venv/.dev browser nginx ## all tests, with coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
 
@@ -91,4 +96,4 @@ wheel: .venv/.dev ## build dist/*.whl
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup run browser test faketime chaos fuzz bench bench-quick bench-soak flamegraph lint proto lock wheel clean
+.PHONY: help setup run browser nginx test faketime chaos fuzz bench bench-quick bench-soak flamegraph lint proto lock wheel clean

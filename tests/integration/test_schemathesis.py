@@ -1,6 +1,6 @@
 """schemathesis asks a running bridge whatever its own OpenAPI document allows, and much that it does not.
 
-Every phase and every check, over every operation; what is exempt is listed, with reasons, in
+Every check, over every operation (the document has no links for the stateful phase); what is exempt is listed, with reasons, in
 schemathesis_hooks.py. The examples are the same in every run.
 """
 
