@@ -1,7 +1,7 @@
 """schemathesis asks a running bridge whatever its own OpenAPI document allows, and much that it does not.
 
-Every check, over every operation (the document has no links for the stateful phase); what is exempt is listed, with reasons, in
-schemathesis_hooks.py. The examples are the same in every run.
+Every check, over every operation; the document has no links, so the stateful phase has nothing to do. What is
+exempt is listed, with reasons, in schemathesis_hooks.py. The examples are the same in every run.
 """
 
 import json
