@@ -54,6 +54,9 @@ faketime: # libfaketime, which steps the clock of a process, where this user may
 chaos: .venv/.dev faketime ## kill, cut and fill up real processes, then count: CHAOS_S=180 CHAOS_SEED=...
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+attack: .venv/.dev ## everything at once on real processes, good clients beside it: ATTACK_S=60
+	@$(BIN)/python -m tests.attack --seconds $(or $(ATTACK_S),60) $(ARGS)
+
 fuzz: .venv/.fuzz ## coverage-guided fuzzing of the entrances: FUZZ_S=60 FUZZ_SEED=1
 	@$(BIN)/python -m fuzz --seconds $(or $(FUZZ_S),60) --seed $(or $(FUZZ_SEED),1) $(ARGS)
 
@@ -96,4 +99,4 @@ wheel: .venv/.dev ## build dist/*.whl
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup run browser nginx test faketime chaos fuzz bench bench-quick bench-soak flamegraph lint proto lock wheel clean
+.PHONY: help setup run browser nginx test faketime chaos attack fuzz bench bench-quick bench-soak flamegraph lint proto lock wheel clean

@@ -1,10 +1,6 @@
 """One HTTP connection: uvicorn's, which also keeps limits and knows how to leave when the bridge stops."""
 
 import asyncio
-import contextlib
-import fcntl
-import sys
-import termios
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -16,14 +12,10 @@ from uvicorn.server import ServerState
 from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of
 from logbridge.entrypoints.http.flow import Flow
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.parting import LINGER_S, PARTING_S, Voice, unsent_bytes
 from logbridge.entrypoints.http.problems import RequestRejected, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.settings import Settings
-
-# How long a connection that is to end waits: first for a request under way, then for the client's goodbye.
-PARTING_S = 0.25
-# While the client still sends, it has not seen its answer: it is listened to for so long at the most.
-LINGER_S = 5.0
 
 # Where in a request the client is. BETWEEN: it has sent all of one, and nothing of the next.
 _BETWEEN, _HEAD, _BODY = 0, 1, 2
@@ -96,7 +88,7 @@ class StoppableHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         super().connection_made(transport)
         self.flow = Flow(transport, self.loop.time)
-        self._voice = _Voice(self)
+        self._voice = Voice(self)
         if self._proxies is not None and not (self.client and self._proxies.trusts(self.client[0])):
             self._proxies = None
         # A new connection has as long for its first byte as a head for its last.
@@ -177,7 +169,7 @@ class StoppableHttp(HttpToolsProtocol):
         """Wait no longer for a client that does not say goodbye, once it has all that it was sent."""
         if self not in self.connections:
             return
-        if _unsent_bytes(self.transport):
+        if unsent_bytes(self.transport):
             self.loop.call_later(PARTING_S, self._abort_when_sent)
         else:
             self.transport.abort()
@@ -394,31 +386,3 @@ class StoppableHttp(HttpToolsProtocol):
     def _part_if_idle(self) -> None:
         if self._answered:
             self.part()
-
-
-def _unsent_bytes(transport: asyncio.Transport) -> int:
-    """What waits here, or on its way to the client (that only Linux tells)."""
-    waiting = transport.get_write_buffer_size()
-    connection = transport.get_extra_info("socket")
-    if sys.platform == "linux" and connection is not None:
-        with contextlib.suppress(OSError):  # it has ended just now
-            sent = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
-            waiting += int.from_bytes(sent, sys.byteorder)
-    return waiting
-
-
-class _Voice:
-    """What answers are written to: the transport, but to close it is to part. One for each connection."""
-
-    __slots__ = ("connection", "is_closing", "write")
-
-    def __init__(self, connection: StoppableHttp) -> None:
-        # None once it is lost: else each would hold the other until the garbage collector comes.
-        self.connection: StoppableHttp | None = connection
-        self.write = connection.transport.write
-        self.is_closing = connection.transport.is_closing
-
-    def close(self) -> None:
-        """The answer was the last one."""
-        if self.connection is not None:
-            self.connection.part()
