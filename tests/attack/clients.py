@@ -1,13 +1,19 @@
-"""Who attacks, and who only wants to write: each goes on until the event is set, and counts."""
+"""Who attacks, and who only wants to write: each goes on until the event is set, and counts.
+
+``python -m tests.attack.clients PORT GRPC_PORT SECONDS SEED`` is a process of attackers; it prints their
+tallies as JSON.
+"""
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
 import httpx
+import msgspec
 from msgspec import Struct
 
 from tests.integration.served import API, Closed, connected
@@ -21,6 +27,9 @@ GOOD_CLIENTS = 8
 GOOD_PAUSE_S = 0.01
 DRIPS_OF_EACH = 25
 _BOMB_MIB = 256
+# Between two attacks of one kind: the load is bounded, or two cores would measure the attackers.
+PAUSE_S = 0.02
+PAUSES_S = {"bombs of 256 MiB": 1.0}
 
 
 class Tally(Struct):
@@ -60,9 +69,12 @@ async def _pause(until: asyncio.Event, pause_s: float) -> None:
         await asyncio.wait_for(until.wait(), pause_s)
 
 
-async def _again(once: Callable[[int], Awaitable[list[int]]], until: asyncio.Event, tally: Tally) -> None:
+async def _again(
+    once: Callable[[int], Awaitable[list[int]]], until: asyncio.Event, tally: Tally, pause_s: float
+) -> None:
     """Attack again and again. once: one attack by its number; the statuses that it was answered."""
     while not until.is_set():
+        await _pause(until, pause_s)
         tally.tried += 1
         try:
             statuses = await asyncio.wait_for(once(tally.tried), HANG_S)
@@ -132,6 +144,17 @@ async def attack(port: int, grpc_port: int, until: asyncio.Event, random: Random
     tallies = {name: Tally() for name in (*kinds, "dripping clients")}
     await asyncio.gather(
         drip_on(port, until, tallies["dripping clients"]),
-        *(_again(once, until, tallies[name]) for name, once in kinds.items()),
+        *(_again(once, until, tallies[name], PAUSES_S.get(name, PAUSE_S)) for name, once in kinds.items()),
     )
     return tallies
+
+
+async def _main(port: int, grpc_port: int, seconds: float, seed: int) -> None:
+    until = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, until.set)
+    tallies = await attack(port, grpc_port, until, Random(seed))
+    print(msgspec.json.encode(tallies).decode())
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])))

@@ -56,7 +56,9 @@ DEADLINE_DEFAULT_S = 30.0
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 REASON_CHARACTERS_MAX = 1000  # a status travels in HTTP/2 headers, which end at 8 KiB
 REASONS_MAX = 3
-CALLS_WAITING_MAX = 100_000
+CALLS_WAITING_MAX = 10_000
+# For one connection: more than any client of ours, and of the field, has in flight.
+STREAMS_MAX = 1000
 _STORED = pb.EntryResult.STORED
 HEALTH_SERVICE = "grpc.health.v1.Health"
 
@@ -109,6 +111,8 @@ class LogServiceServer:
             # By default grpc drops calls, without a word, when 1,000 wait to be begun.
             ("grpc.server.max_pending_requests", CALLS_WAITING_MAX),
             ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
+            # Who has so many calls under way keeps the next ones on its own side (RFC 9113, section 5.1.2).
+            ("grpc.max_concurrent_streams", STREAMS_MAX),
         )
         server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers((self._calls.handler(),))
