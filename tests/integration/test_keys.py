@@ -21,7 +21,7 @@ from logbridge.domain.query import LogQuery
 from logbridge.entrypoints.log_service import LogServiceServer
 from tests.factories import make_entry, soon
 from tests.integration.field_peer import FieldPeer
-from tests.integration.processes import bridge, free_port, log_service, start
+from tests.integration.processes import bridge, free_port, log_service, start, until
 from tests.integration.served import API
 
 MAKER = EntryMaker("default-service", 1000, 64, lambda: "2024-08-30T10:30:45Z", lambda: "made-id")
@@ -55,7 +55,7 @@ def test_a_key_from_the_command_to_its_end(tmp_path: Path) -> None:
             return running.write("m", bearer(key)).status_code
 
         assert running.write("m").status_code == 401
-        assert until(status, 200)
+        until(lambda: status() == 200)
         listed = json.loads(run(tmp_path, "key", "list", "--json")[1])
         assert [(each["name"], each["scopes"], each["state"]) for each in listed] == [
             ("first", ["read"], "valid"),
@@ -63,12 +63,7 @@ def test_a_key_from_the_command_to_its_end(tmp_path: Path) -> None:
         ]
         assert key not in run(tmp_path, "key", "list")[1]
         assert run(tmp_path, "key", "revoke", "shop")[0] == 0
-        assert until(status, 401)
-
-
-def until(ask: Any, wanted: int) -> bool:
-    """Ask until the answer is the one wanted; the test's own time limit ends it otherwise."""
-    return any(ask() == wanted for _ in range(10_000))
+        until(lambda: status() == 401)
 
 
 @pytest.mark.parametrize(

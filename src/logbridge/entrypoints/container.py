@@ -21,7 +21,7 @@ from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.keys.file import KeysFile
-from logbridge.adapters.keys.ring import KeyRing, new_key
+from logbridge.adapters.keys.ring import KeyRing
 from logbridge.adapters.memory import MemorySink
 from logbridge.adapters.spool.inventory import SpoolInventory
 from logbridge.adapters.spool.lock import BridgeLock
@@ -46,8 +46,6 @@ from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
 from logbridge.entrypoints.tls import naming_settings, sink_files
-
-__all__ = ["new_key"]  # beside what is defined here
 
 _RANDOM = Random()  # noqa: S311 (jitter, no secrets)
 

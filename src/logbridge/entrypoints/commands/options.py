@@ -58,7 +58,7 @@ class BridgeAddress:
 
     url: Annotated[
         str | None,
-        Parameter(help="The bridge's address (LOGBRIDGE_URL; without it http://127.0.0.1:PORT)."),
+        Parameter(help="The bridge's address (LOGBRIDGE_URL; without it this machine at PORT)."),
     ] = None
 
 

@@ -88,7 +88,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(description="what strangers may do too, by comma: read (query, tail), test (concurrent-test)"),
     ] = frozenset()
     url: Annotated[
-        str, Meta(description="the bridge that the commands talk to; empty means http://127.0.0.1:PORT")
+        str,
+        Meta(
+            description="the bridge that the commands talk to; empty means this machine at PORT, "
+            "by https with LOGBRIDGE_TLS_CERT"
+        ),
     ] = ""
     app_name: Annotated[str, Meta(min_length=1, description="the application's name")] = "logbridge"
     api_prefix: Annotated[str, Meta(pattern=r"^(/[\w.~-]+)+$", description="base path of the API")] = (
