@@ -3,6 +3,9 @@
 import logging
 import re
 import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # No record begins like this, so no line of a traceback can be taken for one.
@@ -31,16 +34,20 @@ class OneLine(logging.Formatter):
     """A record as one line, whatever somebody sent.
 
     Control characters, line ends and invisible characters are written as escapes; keys, cookies and
-    authorization headers are hidden. The lines of a traceback follow, each behind ``MORE``.
+    authorization headers are hidden. An error is named with the place where it was raised; with ``traces`` the
+    lines of its traceback follow, each behind ``MORE``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, traces: bool) -> None:
         super().__init__(_FORMAT)
+        self._traces = traces
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, or lines, of a record."""
         record.message = _message_of(record)
         record.asctime = self.formatTime(record)
+        if not self._traces:
+            return escaped(redacted(self.formatMessage(record) + _in_short(record)))
         lines = [escaped(redacted(self.formatMessage(record)))]
         # Not record.exc_text, which another handler may have written as it is.
         traces = [self.formatException(record.exc_info)] if record.exc_info else []
@@ -48,6 +55,20 @@ class OneLine(logging.Formatter):
         for trace in traces:
             lines += [MORE + escaped(line) for line in redacted(trace).split("\n")]
         return "\n".join(lines)
+
+
+def _in_short(record: logging.LogRecord) -> str:
+    """The error of a record without its traceback: enough to find the line, nothing of the values around it."""
+    if not record.exc_info or record.exc_info[1] is None:
+        return ""
+    _, error, trace = record.exc_info
+    told = "".join(traceback.format_exception_only(error)).strip()
+    return f": {told}{_place_of(trace)} (DEBUG=true logs the traceback)"
+
+
+def _place_of(trace: TracebackType | None) -> str:
+    frames = traceback.extract_tb(trace)
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _message_of(record: logging.LogRecord) -> str:
@@ -76,9 +97,12 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
-def begin_logging(level: str) -> None:
-    """Log to stderr from now on, from this level on; uvicorn's own lines and grpc's go the same way."""
+def begin_logging(level: str, *, traces: bool) -> None:
+    """Log to stderr from now on, from this level on; uvicorn's own lines and grpc's go the same way.
+
+    traces: whether errors come with their tracebacks (DEBUG).
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine())
+    handler.setFormatter(OneLine(traces=traces))
     logging.basicConfig(level=level, handlers=[handler])
     logging.captureWarnings(True)

@@ -1,4 +1,5 @@
 import logging
+import re
 import sys
 from typing import Any
 
@@ -18,7 +19,7 @@ def lines_of(
     """The lines of one record, as any terminal or program may split them."""
     record = logging.LogRecord(name, logging.INFO, "file", 1, message, args, error)
     record.levelname = level
-    return OneLine().format(record).splitlines()
+    return OneLine(traces=True).format(record).splitlines()
 
 
 def caught(error: Exception) -> Any:
@@ -47,17 +48,26 @@ def test_no_line_of_a_traceback_looks_like_a_record(message: str, told: str) -> 
     assert others[0] == f"{MORE}Traceback (most recent call last):"
 
 
+@given(TEXTS)
+def test_without_traces_an_error_is_one_line(told: str) -> None:
+    """The error is named with its place, in the record's own line, and nothing follows."""
+    record = logging.LogRecord("a", logging.INFO, "file", 1, "m", (), caught(ValueError(told)))
+    line = OneLine(traces=False).format(record)
+    assert line.isprintable()
+    assert re.search(r" INFO a: m: ValueError.* at test_own_log\.py:\d+ \(DEBUG=true logs", line)
+
+
 def test_a_stack_is_marked_too() -> None:
     """A record with a stack has its lines behind the mark."""
     record = logging.LogRecord("a", logging.INFO, "file", 1, "m", (), None, sinfo="Stack\n  x\x1b[2J")
-    assert OneLine().format(record).split("\n")[1:] == [f"{MORE}Stack", f"{MORE}  x\\x1b[2J"]
+    assert OneLine(traces=True).format(record).split("\n")[1:] == [f"{MORE}Stack", f"{MORE}  x\\x1b[2J"]
 
 
 def test_what_another_handler_wrote_is_not_used() -> None:
     """A traceback that another formatter left in the record is made again."""
     record = logging.LogRecord("a", logging.INFO, "file", 1, "m", (), caught(ValueError("x")))
     record.exc_text = "forged\nlines"
-    assert "forged" not in OneLine().format(record)
+    assert "forged" not in OneLine(traces=True).format(record)
 
 
 def test_ordinary_text_stays() -> None:

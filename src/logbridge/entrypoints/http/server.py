@@ -45,7 +45,7 @@ def serve(settings: Settings, workers: int = 1) -> int:
     """
     check_files(settings)
     allow_open_files()
-    begin_logging(settings.log_level)
+    begin_logging(settings.log_level, traces=settings.debug)
     # Held by this process for all workers. What is wrong with it is one line, before the start.
     with holding_spool(settings, look=workers > 1) as token:
         make = functools.partial(make_worker_app, settings, token, secrets.token_bytes(SECRET_BYTES))
@@ -69,7 +69,7 @@ def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes)
 
     session_secret: the one that all workers sign sessions with.
     """
-    begin_logging(settings.log_level)
+    begin_logging(settings.log_level, traces=settings.debug)
     try:
         return _app(settings, spool_token, session_secret)
     except InvalidSetting as error:

@@ -34,7 +34,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(min_length=1, description="REST host")] = "0.0.0.0"
     port: Annotated[Port, Meta(description="REST port; 0 takes any free one")] = 8001
-    debug: Annotated[bool, Meta(description="debug mode: every request is logged")] = False
+    debug: Annotated[
+        bool, Meta(description="debug mode: every request is logged, and errors with their tracebacks")
+    ] = False
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
         Meta(description="the service's own logging"),
