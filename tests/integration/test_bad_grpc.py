@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
-from tests.integration.processes import end, free_port, log_service
+from tests.integration.processes import end, free_port, log_service, tells_of_a_fault
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
@@ -181,7 +181,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[subproc
     with log_service(tmp_path_factory.mktemp("grpc"), port) as process:
         yield process, port
         code, err = end(process, signal.SIGTERM)
-        assert (code, "Traceback" in err) == (0, False), err
+        assert (code, tells_of_a_fault(err)) == (0, False), err
 
 
 @pytest.mark.parametrize("name", BAD)

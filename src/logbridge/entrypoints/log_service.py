@@ -237,6 +237,8 @@ class _Calls:
         try:
             async with aclosing(self._followed(raw, caller)) as answers:
                 while (answer := await _next_before(stopped, answers)) is not None:
+                    if self._keys is not None and not self._keys.still_lets_in(caller):
+                        await context.abort(NO_KEY, "this key has been revoked, or has expired")
                     yield answer.SerializeToString()
         except LogbridgeError as error:
             await context.abort(status_of_error(error), _short(str(error)))

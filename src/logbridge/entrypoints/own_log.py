@@ -11,6 +11,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # No record begins like this, so no line of a traceback can be taken for one.
 MORE = "    | "
 HIDDEN = "(hidden)"
+SHORTENED = "(DEBUG=true logs the traceback)"
 _KEY = re.compile(r"(lbk(?:_|%5F)[0-9a-f]{12}(?:_|%5F))[\w%-]+", re.ASCII | re.IGNORECASE)
 _SESSION = re.compile(r"(logbridge_session=)[^;\s'\"]+")
 # As a header, in a mapping, and as a pair of a name and a value.
@@ -34,8 +35,8 @@ class OneLine(logging.Formatter):
     """A record as one line, whatever somebody sent.
 
     Control characters, line ends and invisible characters are written as escapes; keys, cookies and
-    authorization headers are hidden. An error is named with the place where it was raised; with ``traces`` the
-    lines of its traceback follow, each behind ``MORE``.
+    authorization headers are hidden. An error is named with the place where it was raised; with ``traces``
+    the lines of its traceback follow, each behind ``MORE``.
     """
 
     def __init__(self, *, traces: bool) -> None:
@@ -58,12 +59,12 @@ class OneLine(logging.Formatter):
 
 
 def _in_short(record: logging.LogRecord) -> str:
-    """The error of a record without its traceback: enough to find the line, nothing of the values around it."""
+    """The error of a record without its traceback: enough to find the line."""
     if not record.exc_info or record.exc_info[1] is None:
         return ""
     _, error, trace = record.exc_info
     told = "".join(traceback.format_exception_only(error)).strip()
-    return f": {told}{_place_of(trace)} (DEBUG=true logs the traceback)"
+    return f": {told}{_place_of(trace)} {SHORTENED}"
 
 
 def _place_of(trace: TracebackType | None) -> str:

@@ -60,6 +60,10 @@ class KeyRing:
         known = self._known(key_id)
         return None if known is None else known.caller
 
+    def still_lets_in(self, caller: Caller) -> bool:
+        """Whether the key that a caller has shown is still valid, and unchanged."""
+        return self.find_by_id(caller.key_id) == caller
+
     def _caller(self, key_id: str, shown: str) -> Caller | None:
         known = self._known(key_id)
         # Compared even where there is nothing to compare with: the time tells nothing of which ids exist.

@@ -81,6 +81,10 @@ class Gate:
             )
         return caller
 
+    def still_lets_in(self, caller: Caller) -> bool:
+        """Whether somebody who was admitted would still be: a key may be revoked or end meanwhile."""
+        return self._ring is None or self._ring.still_lets_in(caller)
+
     def _caller(self, scope: Scope, ring: KeyRing) -> Caller:
         key = shown_key(scope)
         if key is None:

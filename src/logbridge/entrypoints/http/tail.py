@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from logbridge.domain.access import Caller
 from logbridge.domain.access import Scope as Right
 from logbridge.domain.errors import InvalidRequest, LogbridgeError, ReaderError, ReaderUnavailable
 from logbridge.domain.query import Followed
@@ -28,7 +29,9 @@ _HEADERS = [
 
 
 class Tail:
-    """The ASGI endpoint. It ends when the client leaves, the server stops, or the log service is lost."""
+    """The ASGI endpoint. It ends when the client leaves, the server stops, the log service is lost, or the
+    key that let the client in does so no more.
+    """
 
     def __init__(
         self,
@@ -52,12 +55,12 @@ class Tail:
         except LogbridgeError as error:
             await error_answer(error, lambda _: {}).send(send)
         else:
-            await self._follow(stream, interrupts, send)
+            await self._follow(stream, caller, interrupts, send)
         finally:
             await interrupts.aclose()
 
     async def _follow(
-        self, stream: AsyncGenerator[Followed, None], interrupts: Interrupts, send: Send
+        self, stream: AsyncGenerator[Followed, None], caller: Caller, interrupts: Interrupts, send: Send
     ) -> None:
         coming = asyncio.ensure_future(anext(stream))
         try:
@@ -69,7 +72,7 @@ class Tail:
         else:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await _send_frame(send, first)
-            await self._send_events(stream, interrupts, send)
+            await self._send_events(stream, caller, interrupts, send)
             if not interrupts.left.done():
                 await send({"type": "http.response.body", "body": b""})
         finally:
@@ -77,12 +80,15 @@ class Tail:
             await stream.aclose()
 
     async def _send_events(
-        self, stream: AsyncGenerator[Followed, None], interrupts: Interrupts, send: Send
+        self, stream: AsyncGenerator[Followed, None], caller: Caller, interrupts: Interrupts, send: Send
     ) -> None:
         coming = asyncio.ensure_future(anext(stream))
         try:
             while not interrupts.interrupted:
-                if await interrupts.wait_for(coming, self._keep_alive_s):
+                came = await interrupts.wait_for(coming, self._keep_alive_s)
+                if not self._gate.still_lets_in(caller):
+                    return
+                if came:
                     await _send_frame(send, coming.result())
                     coming = asyncio.ensure_future(anext(stream))
                 elif not interrupts.interrupted:
