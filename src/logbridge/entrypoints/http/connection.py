@@ -277,7 +277,7 @@ class StoppableHttp(HttpToolsProtocol):
         """The connection ends with this answer; with the one under way, if that is another request's."""
         self._deaf = True
         if self._answered:
-            self.transport.write(bytes_of(problem(status, reason)))
+            self.transport.write(bytes_of(problem(status, reason), self.server_state.default_headers))
             self.part()
         elif self._stage == _BODY and self._running is self.cycle:
             cast(Exchange, self.cycle).reject(RequestRejected(status, reason))

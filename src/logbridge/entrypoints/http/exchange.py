@@ -141,12 +141,12 @@ class Exchange(RequestResponseCycle):
         self.on_response()
 
 
-def bytes_of(answer: Answer) -> bytes:
+def bytes_of(answer: Answer, default_headers: list[tuple[bytes, bytes]]) -> bytes:
     """An answer that is written where no request could be read; the connection ends with it."""
-    headers = {"content-type": answer.media_type, "content-length": len(answer.body), **answer.headers}
-    headers["connection"] = "close"
-    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
-    return STATUS_LINE[answer.status] + f"{lines}\r\n".encode("latin-1") + answer.body
+    start, body = answer.parts()
+    headers = [*default_headers, *start["headers"], (b"connection", b"close")]
+    lines = b"".join(b"%b: %b\r\n" % header for header in dict(headers).items())
+    return STATUS_LINE[answer.status] + lines + b"\r\n" + bytes(body["body"])
 
 
 @lru_cache(maxsize=64)

@@ -66,7 +66,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "responses": {str(status): _response(answer) for status, answer in operation.responses.items()},
     }
     document["responses"]["default"] = {
-        "description": "Any other error.",
+        "description": "Any other error, such as 408 for what came too slowly, 431 for too large a head.",
         "content": {PROBLEM: {"schema": _schema((Problem,))}},
     }
     if operation.description:
