@@ -20,7 +20,8 @@ from tests.integration.served import Connection, connected, until
 
 
 class App:
-    """Answers with the path: /slow only when the gate opens, /half never to the end; /body with its length.
+    """Answers with the path: /slow only when the gate opens, /half never to the end; /body with its length,
+    /pieces in two, and /large with more than anybody reads at once.
 
     With a query the answer is sent as a whole, in one message.
 
@@ -28,7 +29,9 @@ class App:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.state = SimpleNamespace(lifecycle=Lifecycle(), settings=Settings(**settings), proxies=None)
+        self.state = SimpleNamespace(
+            lifecycle=Lifecycle(), settings=Settings(**settings), proxies=None, marked=lambda app: app
+        )
         if trusted := settings.get("trusted_proxies"):
             self.state.proxies = Proxies(trusted)
         self._body = Plain(self._length)
@@ -47,12 +50,21 @@ class App:
         self.entered.set()
         if scope["path"] in ("/slow", "/half"):
             await self.gate.wait()
-        if scope["path"] == "/body":
+        if scope["path"] == "/pieces":
+            await self._in_pieces(send)
+        elif scope["path"] == "/large":
+            await Answer(200, b"x" * 50_000_000).send(send)
+        elif scope["path"] == "/body":
             await self._body(scope, receive, send)
         elif scope["path"] == "/broken":
             raise ZeroDivisionError
         else:
             await ok(scope["path"]).send(send, scope["extensions"] if scope["query_string"] else ())
+
+    async def _in_pieces(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one ", "more_body": True})
+        await send({"type": "http.response.body", "body": b"two"})
 
     async def _length(self, scope: Scope, receive: Receive) -> Answer:
         return ok(len(await read_json_body(scope, receive, self.state.settings.body_bytes_max)))

@@ -221,13 +221,58 @@ async def test_a_body_without_content_does_not_grow(endless: bytes) -> None:
         assert (await refused(connection)).status in (400, 431)
 
 
-async def test_an_upgrade_is_answered_as_a_request() -> None:
-    """The bridge speaks no other protocol; the connection ends, as what follows might be one."""
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\n"
+
+
+@pytest.mark.parametrize("piece_bytes", [1_000_000, 7, 1])
+@pytest.mark.parametrize("framing", [b"Content-Length: 4\r\n", b"Transfer-Encoding: chunked\r\n"])
+async def test_a_wish_for_another_protocol_is_passed_over(framing: bytes, piece_bytes: int) -> None:
+    """Java's client and `curl --http2` ask for HTTP/2 with each body: it is read, and so is what follows."""
+    body = b"body" if framing.startswith(b"Content") else b"4\r\nbody\r\n0\r\n\r\n"
+    post = b"POST /body HTTP/1.1\r\nHost: a\r\n" + UPGRADE + framing + b"\r\n" + body
+    get = b"GET /path HTTP/1.1\r\nHost: a\r\n" + UPGRADE + b"\r\n"
+    data = (post + get) * 3
     async with connection_to(App()) as connection:
-        connection.write(b"GET /path HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\nPRI")
-        answer = await connection.read()
-        assert (answer.body, answer.last) == ("/path", True)
-        assert await connection.ended()
+        for place in range(0, len(data), piece_bytes):
+            connection.write(data[place : place + piece_bytes])
+            await asyncio.sleep(0)  # other tasks, such as the one that reads, have their turn
+        for _ in range(3):
+            assert (await connection.read()).body == 4
+            assert (await connection.read()).body == "/path"
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: a\r\n", b"Host: a\r\nhost: b\r\n"])
+async def test_a_request_has_one_host(hosts: bytes) -> None:
+    """None or several: 400. Who stands before the bridge may have taken another one of them."""
+    app = App()
+    async with connection_to(app) as connection:
+        connection.write(b"GET /path HTTP/1.1\r\n" + hosts + b"\r\n")
+        assert (await refused(connection)).status == 400
+    assert app.paths == []
+
+
+async def test_http_1_0_is_asked_for_no_body_and_gets_no_chunks() -> None:
+    """It knows neither 100 Continue nor chunks: an answer of unknown length ends with the connection."""
+    async with connection_to(App()) as connection:
+        connection.write(b"POST /body HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody")
+        assert (await connection.rest()).endswith(b"\r\n\r\n4")
+    async with connection_to(App()) as connection:
+        connection.write(b"GET /pieces HTTP/1.0\r\n\r\n")
+        head, _, body = (await connection.rest()).partition(b"\r\n\r\n")
+    assert (body, b"transfer-encoding" in head.lower()) == (b"one two", False)
+
+
+async def test_who_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that reads nothing of its answer for a while holds no connection that is to end."""
+    monkeypatch.setattr("logbridge.entrypoints.http.connection.LINGER_S", 0.1)
+    app = App()
+    async with listening(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        reader._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio has no public way
+        writer.write(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        await app.entered.wait()
+        await until(lambda: not app.connections.connections)
+        writer.close()
 
 
 async def test_too_many_connections() -> None:

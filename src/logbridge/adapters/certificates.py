@@ -170,6 +170,7 @@ class Renewed(Generic[T]):
         self._make = make
         self._monotonic = monotonic
         self._seen = _look(files)
+        self._told = ""
         self._look_at_s = monotonic() + LOOK_EVERY_S
         self.current = make(files)
 
@@ -190,11 +191,13 @@ class Renewed(Generic[T]):
             made = error
         if _look(self._files) != seen:
             return False  # they are being replaced just now: the next look finds them whole
-        self._seen = seen
         if isinstance(made, PemError):
-            logger.error("the certificate stays as it was: %s", made)
+            # Tried again with each look: a file may become readable without a change that shows.
+            if str(made) != self._told:
+                logger.error("the certificate stays as it was: %s", made)
+            self._told = str(made)
             return False
-        self.current = made
+        self.current, self._seen, self._told = made, seen, ""
         logger.info("certificate read again: %s", self._files.chain or self._files.ca)
         return True
 
@@ -203,9 +206,9 @@ def _look(files: PemFiles) -> object:
     return [_look_at(path) for path in (files.chain, files.key, files.ca) if path]
 
 
-def _look_at(path: str) -> tuple[int, int, int] | None:
+def _look_at(path: str) -> object:
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

@@ -1,8 +1,9 @@
 """Who may do what: scopes, the keys that carry them, and the caller that a key lets in."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from logbridge.domain.timestamp import epoch_us
 
@@ -25,7 +26,7 @@ class Caller(Struct, frozen=True):
 
     name: str = ""
     key_id: str = ""
-    scopes: frozenset[Scope] = frozenset(Scope)
+    scopes: frozenset[Scope] = frozenset()
     services: frozenset[str] = frozenset()
     rate: str = ""
 
@@ -38,18 +39,24 @@ class Key(Struct, frozen=True, kw_only=True):
     """A key as it is kept: never the key itself, which nobody can find out from this.
 
     id: the part of the key that is no secret. hash: SHA-256 of the whole key, in hex digits. created_at,
-    expires_at, revoked_at: RFC 3339, empty for never.
+    expires_at, revoked_at: RFC 3339, empty for never. Raises ValueError for an expiry that is no time, and for
+    a service without a name: it would stand for any.
     """
 
     id: str
     name: str
-    hash: str
+    hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     scopes: frozenset[Scope]
     services: frozenset[str] = frozenset()
-    rate: str = ""
+    rate: Annotated[str, Meta(pattern="^([1-9][0-9]{0,8}/[smh])?$")] = ""
     created_at: str
     expires_at: str = ""
     revoked_at: str = ""
+
+    def __post_init__(self) -> None:
+        _ = self.expires_at and epoch_us(self.expires_at)
+        if not all(name.strip() for name in self.services):
+            raise ValueError("a service has a name")
 
     def state(self, now_us: int) -> str:
         """``valid``, ``revoked`` or ``expired``."""

@@ -52,7 +52,7 @@ class LogFilter(Struct, frozen=True, kw_only=True):
         asked = self.service_name
         if not allowed or (asked and asked not in allowed):
             raise ServiceForbidden(asked or ", ".join(sorted(self.services)), services)
-        if asked or len(allowed) == 1:
+        if asked or (len(allowed) == 1 and "" not in allowed):
             # Every peer understands one service.
             only = asked or next(iter(allowed))
             return msgspec.structs.replace(self, service_name=only, services=frozenset())

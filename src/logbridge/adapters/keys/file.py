@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from logbridge.domain.access import Key
 from logbridge.domain.errors import KeysError
-from logbridge.domain.timestamp import epoch_us
 
 VERSION = 1
 KEYS_MAX = 10_000
@@ -28,7 +27,8 @@ class KeysFile:
     """The keys at ``path``; a file that is missing holds none."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        # The file itself: a change through a link must not put another file in its place.
+        self.path = path.resolve()
 
     def read(self) -> list[Key]:
         """All keys, revoked and expired ones too. Raises KeysError that says what is wrong with the file."""
@@ -46,9 +46,7 @@ class KeysFile:
             raise KeysError(f"{self.path}: larger than {FILE_BYTES_MAX} bytes, no keys file of ours")
         try:
             document = msgspec.json.decode(content, type=_Document)
-            for key in document.keys:
-                _ = key.expires_at and epoch_us(key.expires_at)
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise KeysError(f"{self.path}: not a keys file: {error}") from None
         if document.version != VERSION:
             raise KeysError(f"{self.path}: version {document.version}, this logbridge reads {VERSION}")
@@ -91,6 +89,10 @@ class KeysFile:
         # Beside the file: the file itself is another one after each change.
         lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            if os.geteuid() == 0 and self.path.exists():
+                # Whoever owns the file may want to change it, too.
+                owner = self.path.stat()
+                os.fchown(lock, owner.st_uid, owner.st_gid)
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
@@ -113,7 +115,8 @@ class KeysFile:
 
 def _take_over(old: Path, new: Path) -> None:
     """Owner and mode of the file before: whoever could read it, such as the bridge's own user, still can."""
-    before = old.stat()
+    before, after = old.stat(), new.stat()
+    if (before.st_uid, before.st_gid) != (after.st_uid, after.st_gid):
+        # The owner may give it to a group of his own; the owner himself only root can change.
+        os.chown(new, before.st_uid if os.geteuid() == 0 else -1, before.st_gid)
     new.chmod(before.st_mode & 0o777)
-    if os.geteuid() == 0:
-        os.chown(new, before.st_uid, before.st_gid)

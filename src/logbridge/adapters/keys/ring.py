@@ -46,8 +46,9 @@ class KeyRing:
         self._now_us = now_us
         self._monotonic = monotonic
         self._keys: dict[str, Key] = {}
-        self._seen = self._look()
         self._look_at_s = monotonic() + LOOK_EVERY_S
+        self._told = ""
+        self._seen = self._look()
         self._read()
 
     def find(self, key: str) -> Caller | None:
@@ -81,23 +82,29 @@ class KeyRing:
             return
         self._look_at_s = now_s + LOOK_EVERY_S
         seen = self._look()
-        if seen == self._seen:
-            return
-        self._seen = seen
+        if seen != self._seen:
+            self._read_again(seen)
+
+    def _read_again(self, seen: object) -> None:
+        """A file that cannot be read is tried again with each look, and told of once."""
         try:
             self._read()
-            logger.info("keys read again: %d", len(self._keys))
         except KeysError as error:
-            logger.error("the keys stay as they were: %s", error)
+            if str(error) != self._told:
+                logger.error("the keys stay as they were: %s", error)
+            self._told = str(error)
+        else:
+            self._seen, self._told = seen, ""
+            logger.info("keys read again: %d", len(self._keys))
 
     def _read(self) -> None:
-        if self._seen is None:
+        if not self._file.path.exists():
             raise KeysError(f"{self._file.path}: no such file; `logbridge key create` makes it")
         self._keys = {key.id: key for key in self._file.read()}
 
-    def _look(self) -> tuple[int, int, int] | None:
+    def _look(self) -> object:
         try:
             found = os.stat(self._file.path)
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

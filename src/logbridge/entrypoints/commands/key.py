@@ -79,6 +79,8 @@ def create(
         raise UsageError(f"{name!r}: a name has 1 to 64 letters, digits, or . _ @ -")
     if not scope:
         raise UsageError("--scope: give one or more of write, read, test, admin")
+    if not all(each.strip() for each in service):
+        raise UsageError("--service: it is empty; leave it out for any service")
     secret, key_id, hashed = new_key()
     made = Key(
         id=key_id,

@@ -21,7 +21,7 @@ from logbridge.entrypoints.http.docs_pages import docs_routes
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.openapi import openapi_document
-from logbridge.entrypoints.http.problems import Answer, fault, ok, problem
+from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.rates import Rates
 from logbridge.entrypoints.http.routes import Parts, api_routes, operations, root_of
@@ -46,7 +46,8 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     """The application over a container's bridge. session_secret: what several workers sign sessions with.
 
     ``app.state.lifecycle`` tells it that the server is stopping, and closes the container: when the server
-    begins to drain, or else when the lifespan ends. Its ``settings`` and ``proxies`` are for connections.
+    begins to drain, or else when the lifespan ends. Its ``settings``, ``proxies`` and ``marked``, which makes
+    answers readable for listed origins, are for connections.
     """
     settings = container.settings()
     bridge = container.bridge()
@@ -90,6 +91,7 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     app.router.redirect_slashes = False
     short = cross_origin if settings.cors_origins else _as_it_is
     app.shortcuts = {route.path: short(route.app) for route in routes if route.name in ("write", "batch")}
+    app.state.marked = short
     app.state.lifecycle = lifecycle
     app.state.settings = settings
     app.state.proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
@@ -130,8 +132,9 @@ async def _no_route(methods: Mapping[str, str], request: Request, error: Excepti
     )
 
 
-async def _broken(request: Request, error: Exception) -> Response:
-    return _response(fault(request.scope, error))
+async def _broken(_request: Request, _error: Exception) -> Response:
+    # Starlette raises it again, and the connection logs it.
+    return _response(fault_problem())
 
 
 def _response(answer: Answer) -> Response:

@@ -1,10 +1,12 @@
 """One HTTP connection: uvicorn's, which also keeps limits and knows how to leave when the bridge stops."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -17,6 +19,7 @@ from logbridge.entrypoints.http.problems import RequestRejected, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.settings import Settings
 
+_FRAMING = (b"content-length", b"transfer-encoding")
 # Where in a request the client is. BETWEEN: it has sent all of one, and nothing of the next.
 _BETWEEN, _HEAD, _BODY = 0, 1, 2
 
@@ -46,9 +49,11 @@ class StoppableHttp(HttpToolsProtocol):
         "_empty_bytes",
         "_fed_bytes",
         "_heard",
+        "_hosts",
         "_idle_until_s",
         "_lifecycle",
         "_linger_until_s",
+        "_marked",
         "_parting",
         "_paused_before_s",
         "_proxies",
@@ -70,6 +75,8 @@ class StoppableHttp(HttpToolsProtocol):
         self._settings: Settings = state.settings
         # None unless the peer is one of them.
         self._proxies: Proxies | None = state.proxies
+        # As every answer of the application is.
+        self._marked: Callable[[ASGIApp], ASGIApp] = state.marked
         # uvicorn's own ``cycle`` is the newest one, which may wait behind this one.
         self._running: RequestResponseCycle | None = None
         self._wakes_s = 0.0
@@ -118,16 +125,28 @@ class StoppableHttp(HttpToolsProtocol):
         else:
             self._fed_bytes = len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Answered as what it is besides, a request; what follows would be of another protocol.
-            self._deaf = True
-            self.leave()
+            self._parse(data)
         except httptools.HttpParserError:
             self._refuse(400, "this is no valid HTTP request")
         else:
             if self._stage:
                 self._expect_more(len(data))
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. A wish for another protocol is passed over (RFC 9110, section 7.8).
+
+        The parser takes what follows such a head for that protocol, the body as well: another one goes on with
+        it, which learns from a head of our own how long the body is.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                self.parser = httptools.HttpRequestParser(self)
+                framing = [b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING]
+                self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
+                data = data[upgrade.args[0] :]
 
     def leave(self) -> None:
         """The answer under way is the last one of this connection."""
@@ -155,7 +174,7 @@ class StoppableHttp(HttpToolsProtocol):
         else:
             # TLS has no half: a transport that closes says so, throws away what comes, and waits likewise.
             self.transport.close()
-            self.loop.call_later(PARTING_S, self._abort_when_sent)
+            self.loop.call_later(PARTING_S, self._let_go)
 
     def _hang_up(self) -> None:
         """Close, unless the client still sends, and so has not seen the end."""
@@ -164,15 +183,19 @@ class StoppableHttp(HttpToolsProtocol):
             self.loop.call_later(PARTING_S, self._hang_up)
         else:
             self.transport.close()
+            self._let_go()
 
-    def _abort_when_sent(self) -> None:
-        """Wait no longer for a client that does not say goodbye, once it has all that it was sent."""
+    def _let_go(self, unsent_before: int = 0, since_s: float = 0.0) -> None:
+        """Wait no longer for a client that has all that it was sent, or has read none of it for LINGER_S."""
         if self not in self.connections:
             return
-        if unsent_bytes(self.transport):
-            self.loop.call_later(PARTING_S, self._abort_when_sent)
-        else:
+        unsent, now_s = unsent_bytes(self.transport), self.loop.time()
+        if unsent != unsent_before:
+            since_s = now_s
+        if not unsent or now_s - since_s > LINGER_S:
             self.transport.abort()
+        else:
+            self.loop.call_later(PARTING_S, self._let_go, unsent, since_s)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -287,8 +310,11 @@ class StoppableHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """uvicorn's own, and the beginning of a head."""
+        if self._stage == _BODY:
+            return  # the head of our own, see _parse
         self._stage = _HEAD
         self._since_s = 0.0
+        self._hosts = 0
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -309,12 +335,16 @@ class StoppableHttp(HttpToolsProtocol):
         if self._stage != _HEAD:
             return
         name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """uvicorn's own, less what the bridge never uses: WebSockets and a root path."""
+        if self._stage == _BODY:
+            return  # the head of our own, see _parse
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
@@ -337,14 +367,19 @@ class StoppableHttp(HttpToolsProtocol):
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
             message_event=Signal(),  # type: ignore[arg-type]  # as good as one
-            expect_100_continue=self.expect_100_continue,
+            expect_100_continue=self.expect_100_continue and version != "1.0",
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
         app: Any = self.app
-        # What was fed is no less than the head, and rarely more than it may be: only then it is counted.
-        if self._fed_bytes > self._settings.head_bytes_max < self._head_bytes():
-            app = cycle.refusing(431, self._head_too_large)
+        if self._hosts != 1 and (version != "1.0" or self._hosts):
+            app = self._marked(cycle.refusing(400, "a request has one Host header (RFC 9112, section 3.2)"))
+        # What was fed is no less than the head, and rarely more than it may be: only then the head is counted.
+        if (
+            self._fed_bytes > self._settings.head_bytes_max
+            and self._head_bytes() > self._settings.head_bytes_max
+        ):
+            app = self._marked(cycle.refusing(431, self._head_too_large))
         self._stage = _BODY
         self._since_s = 0.0
         self._fed_bytes = self._empty_bytes = 0
@@ -368,6 +403,8 @@ class StoppableHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """uvicorn's own."""
+        if self.parser.should_upgrade():
+            return  # so the parser thinks, see _parse
         self._stage = _BETWEEN
         self._fed_bytes = 0
         cycle = self.cycle
@@ -380,7 +417,7 @@ class StoppableHttp(HttpToolsProtocol):
         if self._lifecycle.leaving:
             cycle.keep_alive = False
             if self._lifecycle.draining:
-                app = cast(Exchange, cycle).refuse
+                app = self._marked(cast(Exchange, cycle).refuse)
         super()._start_asgi_task(cycle, app)
 
     def _part_if_idle(self) -> None:

@@ -53,6 +53,8 @@ class Exchange(RequestResponseCycle):
 
     # Why the rest of its body will not be read; of the class, because nearly no request has one.
     rejection: RequestRejected | None = None
+    # Whether the end of the connection is the end of the answer. Of the class, as above.
+    ends_with_connection = False
 
     async def run_asgi(self, app: ASGIApp) -> None:  # type: ignore[override]  # uvicorn has types of its own
         """Let the application answer. See uvicorn."""
@@ -64,7 +66,7 @@ class Exchange(RequestResponseCycle):
                 reason = "the bridge stopped before this was answered: it may have been done"
                 await problem(503, reason).send(self.send)
         except Exception as error:
-            logger.error("the application failed", exc_info=error)
+            logger.error("%s %s failed", self.scope["method"], self.scope["path"], exc_info=error)
         if not self.disconnected and not self.response_complete:
             await self._break_off()
         # It holds the connection, which holds this: a ring that only the garbage collector would undo.
@@ -119,13 +121,36 @@ class Exchange(RequestResponseCycle):
         if self.waiting_for_100_continue and self.more_body:
             # Its body may come or not, so that nobody could say where the next request begins.
             self.keep_alive = False
-        if message["type"] != WHOLE:
+        if self.ends_with_connection:
+            await self._send_piece(message)
+        elif message["type"] != WHOLE:
+            self._know_its_end(message)
             await super().send(message)  # type: ignore[arg-type]  # the same
         elif self._takes_the_short_way():
             self._send_whole(message["answer"])
         else:
             for part in message["answer"].parts():
                 await super().send(part)
+
+    def _know_its_end(self, message: MutableMapping[str, Any]) -> None:
+        """HTTP/1.0 knows no chunks (RFC 9112, section 6.1): an answer of unknown length ends the connection."""
+        if self.scope["http_version"] == "1.0" and not self.response_started:
+            names = [name.lower() for name, _ in message.get("headers", ())]
+            if b"content-length" not in names and self.scope["method"] != "HEAD":
+                self.ends_with_connection = True
+                self.chunked_encoding = False
+
+    async def _send_piece(self, message: MutableMapping[str, Any]) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        self.transport.write(message["body"])
+        if not message.get("more_body", False):
+            self.response_complete = True
+            self.message_event.set()
+            self.transport.close()
+            self.on_response()
 
     def _takes_the_short_way(self) -> bool:
         return self.keep_alive and not (

@@ -167,6 +167,11 @@ def error_answer(error: LogbridgeError, beside: Callable[[str], Any]) -> Answer:
 def fault(scope: Scope, error: Exception) -> Answer:
     """The answer to a request that met a fault of ours; the log has what the caller is not told."""
     logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+    return fault_problem()
+
+
+def fault_problem() -> Answer:
+    """What a caller is told of a fault of ours."""
     return problem(500, "a fault of the bridge; its own log says more")
 
 

@@ -4,8 +4,8 @@ import hashlib
 import hmac
 import re
 import time
-from http.cookies import CookieError, SimpleCookie
 
+from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 SECRET_BYTES = 32
@@ -58,10 +58,8 @@ def session_cookie(scope: Scope) -> str | None:
     """The session cookie of a request, None without one."""
     for name, value in scope["headers"]:
         if name == b"cookie" and len(value) <= _COOKIES_BYTES_MAX:
-            try:
-                found = SimpleCookie(value.decode("latin-1")).get(_NAME)
-            except CookieError:
-                continue
+            # As browsers do: what another program of this host has set may look like anything.
+            found = cookie_parser(value.decode("latin-1")).get(_NAME)
             if found is not None:
-                return found.value
+                return found
     return None

@@ -1,8 +1,10 @@
 """New logs as server-sent events (WHATWG HTML, section 9.2): the id of an event is the store's sequence."""
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -15,6 +17,7 @@ from logbridge.domain.service import LogBridge
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle, cancel
 from logbridge.entrypoints.http.parameters import read_filter
+from logbridge.entrypoints.http.parting import PARTING_S
 from logbridge.entrypoints.http.problems import error_answer
 from logbridge.entrypoints.http.schema import log_record
 from logbridge.entrypoints.settings import Settings
@@ -52,52 +55,69 @@ class Tail:
         try:
             caller = self._gate.admit(scope, Right.READ)
             stream = self._bridge.follow(read_filter(scope), _resume_after(scope), caller.services)
+            await self._follow(stream, caller, interrupts, send, endless=scope["method"] != "HEAD")
         except LogbridgeError as error:
             await error_answer(error, lambda _: {}).send(send)
-        else:
-            await self._follow(stream, caller, interrupts, send)
         finally:
             await interrupts.aclose()
 
     async def _follow(
-        self, stream: AsyncGenerator[Followed, None], caller: Caller, interrupts: Interrupts, send: Send
+        self,
+        stream: AsyncGenerator[Followed, None],
+        caller: Caller,
+        interrupts: Interrupts,
+        send: Send,
+        *,
+        endless: bool,
     ) -> None:
         coming = asyncio.ensure_future(anext(stream))
         try:
             # The first item decides between an answer and a problem, so it comes before the status.
             started = await interrupts.wait_for(coming, self._settings.request_timeout_s)
             first = coming.result() if started else _no_answer()
-        except ReaderError as error:
-            await error_answer(error, lambda _: {}).send(send)
-        else:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            await _send_frame(send, first)
-            await self._send_events(stream, caller, interrupts, send)
+            if endless:
+                await _send_frame(send, first)
+                await self._until_interrupted(self._send_events(stream, caller, send), interrupts)
             if not interrupts.left.done():
-                await send({"type": "http.response.body", "body": b""})
+                await _end(send)
         finally:
             await cancel(coming)
             await stream.aclose()
 
-    async def _send_events(
-        self, stream: AsyncGenerator[Followed, None], caller: Caller, interrupts: Interrupts, send: Send
-    ) -> None:
+    async def _until_interrupted(self, work: Coroutine[Any, Any, None], interrupts: Interrupts) -> None:
+        # As a task: a client that does not read must not hold up a stop.
+        sending = asyncio.ensure_future(work)
+        try:
+            if await interrupts.wait_for(sending):
+                sending.result()
+        finally:
+            await cancel(sending)
+
+    async def _send_events(self, stream: AsyncGenerator[Followed, None], caller: Caller, send: Send) -> None:
         coming = asyncio.ensure_future(anext(stream))
         try:
-            while not interrupts.interrupted:
-                came = await interrupts.wait_for(coming, self._keep_alive_s)
+            while True:
+                await asyncio.wait((coming,), timeout=self._keep_alive_s)
                 if not self._gate.still_lets_in(caller):
                     return
-                if came:
+                if coming.done():
                     await _send_frame(send, coming.result())
                     coming = asyncio.ensure_future(anext(stream))
-                elif not interrupts.interrupted:
+                else:
                     await _send_text(send, ": keep-alive\n\n")
         except (ReaderError, StopAsyncIteration):
             # The log service is lost: the client connects again, with the last id it saw.
             return
         finally:
             await cancel(coming)
+
+
+async def _end(send: Send) -> None:
+    """The last piece; who does not read does not see it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PARTING_S):
+            await send({"type": "http.response.body", "body": b""})
 
 
 def _no_answer() -> Followed:

@@ -157,7 +157,9 @@ def test_names_are_for_one_key_at_a_time(tmp_path: Path) -> None:
 def test_the_file_takes_no_more_than_it_may(tmp_path: Path) -> None:
     """A full file refuses one more key, and says so."""
     path = tmp_path / "keys.json"
-    key = json.loads(json.dumps({"id": "a" * 12, "name": "n", "hash": "h", "scopes": [], "created_at": "x"}))
+    key = json.loads(
+        json.dumps({"id": "a" * 12, "name": "n", "hash": "0" * 64, "scopes": [], "created_at": "x"})
+    )
     path.write_text(json.dumps({"version": 1, "keys": [key] * KEYS_MAX}))
     with pytest.raises(KeysError, match="full"):
         KeysFile(path).add(key_of("other")[1])

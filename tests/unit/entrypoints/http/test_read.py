@@ -152,7 +152,7 @@ class Wire:
 
     def __init__(self, *headers: tuple[bytes, bytes]) -> None:
         self.scope: dict[str, Any] = {
-            "type": "http", "path": "/tail", "query_string": b"", "client": ("127.0.0.1", 1),
+            "type": "http", "method": "GET", "path": "/tail", "query_string": b"", "client": ("127.0.0.1", 1),
             "headers": [(b"host", b"localhost"), *headers],
         }  # fmt: skip
         self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
