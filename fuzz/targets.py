@@ -7,6 +7,7 @@ to the standard library.
 import gzip
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,11 +24,13 @@ from logbridge.entrypoints.http.compression import PIECE_BYTES_MAX, Decompressio
 from logbridge.entrypoints.http.decode import decode_batch, decode_entry
 from logbridge.entrypoints.http.parameters import read_asked, read_filter, read_query
 from logbridge.entrypoints.http.problems import RequestRejected
+from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.sessions import Sessions, session_cookie
 from logbridge.entrypoints.own_log import escaped, redacted
 
 MAKER = EntryMaker("fuzzed", 262_144, 64, lambda: "2024-08-30T10:30:45.000000Z", lambda: "made-id")
 _SESSIONS = Sessions(b"0" * 32)
+_PROXIES = Proxies(["127.0.0.2"])
 
 
 class Disagreement(Exception):
@@ -130,7 +133,7 @@ def http_head(data: bytes) -> None:
         "headers": headers,
         "client": ("127.0.0.1", 1),
     }
-    for read in (read_query, read_filter, shown_key, is_local):
+    for read in (read_query, read_filter, shown_key, partial(is_local, proxies=_PROXIES)):
         _ends_well(lambda read=read: read(scope))  # type: ignore[misc]
     _ends_well(lambda: read_asked(scope, frozenset()))
     _SESSIONS.key_id_of(session_cookie(scope) or "")

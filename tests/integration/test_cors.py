@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from tests.integration.browser import HOST, Visit, open_chromium
-from tests.integration.served import API, running
+from tests.integration.served import API, connected, running
 from tests.integration.test_docs_pages import serving
 
 _WRITE = """
@@ -41,6 +41,18 @@ async def visiting() -> AsyncIterator[tuple[Visit, str]]:
         origin = f"http://{HOST}:{port}"
         await visit.page.goto(origin)
         yield visit, origin
+
+
+async def test_what_the_connection_refuses_is_readable_too(tmp_path: Path) -> None:
+    """A page of a listed origin sees why a request with a head came to nothing."""
+    origin = "https://app.example"
+    head = f"GET /livez HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n"
+    async with running(tmp_path, cors_origins=[origin], head_bytes_max=8192) as bridge:
+        for more, status in (("X: " + "a" * 9000 + "\r\n", 431), ("Host: b\r\n", 400)):
+            async with connected(bridge.port) as connection:
+                connection.write(f"{head}{more}\r\n".encode())
+                answer = await connection.read()
+            assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, origin)
 
 
 @pytest.mark.browser

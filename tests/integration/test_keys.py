@@ -18,7 +18,7 @@ from logbridge.adapters.keys.ring import LOOK_EVERY_S, KeyRing
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.entry import EntryMaker
 from logbridge.domain.errors import QueryNotSupported, QueryRefused, ServiceForbidden
-from logbridge.domain.outcome import Accepted, Refused
+from logbridge.domain.outcome import Accepted, Failed, Refused
 from logbridge.domain.query import LogQuery
 from logbridge.entrypoints.log_service import LogServiceServer
 from tests.factories import make_entry, soon
@@ -74,6 +74,7 @@ def test_a_key_from_the_command_to_its_end(tmp_path: Path) -> None:
         (["create", "a b", "--scope", "read"], "letters, digits"),
         (["create", "a", "--scope", "everything"], "everything"),
         (["create", "a"], "scope"),
+        (["create", "a", "--scope", "read", "--service", ""], "empty"),
         (["create", "a", "--scope", "read", "--rate", "fast"], "1000/s"),
         (["create", "a", "--scope", "read", "--expires", "2001-01-01T00:00:00Z"], "has passed"),
         (["create", "a", "--scope", "read", "--expires", "soon"], "90d"),
@@ -199,6 +200,28 @@ def test_a_tail_leaves_with_its_key(tmp_path: Path) -> None:
             until(lambda: other.get(f"{API}/query", headers=bearer(key)).status_code == 401)
             assert other.post(f"{API}/write", json={"message": "m"}, headers=bearer(writer)).is_success
         assert not any(line.startswith("data:") for line in lines)
+
+
+async def test_what_names_no_service_is_of_the_keys(tmp_path: Path) -> None:
+    """As over HTTP: a log without a service is of the only one that the key is for."""
+    key = create(tmp_path, "shop", "--scope", "write", "--service", "shop")
+    request = pb.WriteLogRequest(log_entry=pb.LogEntry(message="m")).SerializeToString()
+    async with guarded(tmp_path) as (port, store), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        rpc: Any = channel.unary_unary("/logservice.LogService/WriteLog")
+        await rpc(request, metadata=(("authorization", f"Bearer {key}"),))
+    assert [entry.service_name for entry in store.entries] == ["shop"]
+
+
+async def test_a_keys_rate_holds_at_the_log_service(tmp_path: Path) -> None:
+    """Beyond it a call is refused with when to come back, and nothing is stored."""
+    key = create(tmp_path, "shop", "--scope", "write", "--rate", "2/h")
+    async with guarded(tmp_path) as (port, store):
+        sink = GrpcSink(f"127.0.0.1:{port}", key=key)
+        outcomes = [(await sink.write([make_entry(id=name)], deadline=soon()))[0] for name in "abc"]
+        await sink.aclose()
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Accepted, Failed]
+    assert "2 requests a hour" in outcomes[2].reason  # type: ignore[union-attr]  # it failed
+    assert len(store.entries) == 2
 
 
 async def test_a_key_of_several_services_asks_for_all_of_them(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ async def test_a_time_that_the_bridge_assigned_stays_assigned(client: Client, st
         ({}, r"\$\.message"),
         ({"message": "x", "timestamp": "yesterday"}, r"\$\.timestamp"),
         ({"message": "x", "level": 7}, r"\$\.level: expected one of .* got 7"),
-        ({"message": "x" * 2000}, "at most 1000"),
+        ({"message": "x" * 2000}, "ENTRY_BYTES_MAX=1000"),
     ],
 )
 async def test_bad_entries_are_refused(client: Client, fields: dict[str, Any], reason: str) -> None:

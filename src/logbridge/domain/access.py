@@ -39,8 +39,8 @@ class Key(Struct, frozen=True, kw_only=True):
     """A key as it is kept: never the key itself, which nobody can find out from this.
 
     id: the part of the key that is no secret. hash: SHA-256 of the whole key, in hex digits. created_at,
-    expires_at, revoked_at: RFC 3339, empty for never. Raises ValueError for an expiry that is no time, and for
-    a service without a name: it would stand for any.
+    expires_at, revoked_at: RFC 3339, empty for never. Raises ValueError for an expiry that is no time, and
+    for a service without a name: it would stand for any.
     """
 
     id: str

@@ -261,10 +261,11 @@ class EntryMaker(Struct, frozen=True):
             if type(value) is int:
                 return str(value)  # a tenth of the price, and nearly every log has some
             if _depth(value, self.metadata_depth_max + 1) > self.metadata_depth_max:
-                raise InvalidEntry(f"{path}.{name}", f"nested deeper than {self.metadata_depth_max} levels")
+                limit = f"LOGBRIDGE_METADATA_DEPTH_MAX={self.metadata_depth_max}"
+                raise InvalidEntry(f"{path}.{name[:100]}", f"nested deeper than {limit} allows")
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
         except (TypeError, ValueError) as error:
-            raise InvalidEntry(f"{path}.{name}", f"cannot be written as JSON: {error}") from None
+            raise InvalidEntry(f"{path}.{name[:100]}", f"cannot be written as JSON: {error}") from None
 
 
 def _add_business_fields(texts: dict[str, str], fields: EntryFields) -> None:
@@ -335,7 +336,7 @@ def _not_text(texts: tuple[str, ...], metadata: Iterable[str]) -> InvalidEntry:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            path = f"$.{name}".encode("utf-8", "replace").decode()
+            path = f"$.{name[:100]}".encode("utf-8", "replace").decode()
             reason = f"character {error.start} is half of a surrogate pair, which is not text"
             return InvalidEntry(path, reason)
     raise AssertionError("one of them is not text")

@@ -6,6 +6,7 @@ LogbridgeError
 │   └── ServiceForbidden    it is of a service that this key is not for
 ├── InvalidRequest          the call as a whole makes no sense: which field, and why
 │   └── LimitExceeded       it asks for more than a setting allows: which setting, and its value
+├── RateExceeded            this caller asks too often: when it may come back
 ├── ReaderError             a question about stored logs found no answer
 │   ├── QueryNotSupported   this log service cannot answer it
 │   ├── ReaderUnavailable   the log service was not reached, or did not answer in time
@@ -37,7 +38,8 @@ class EntryTooLarge(InvalidEntry):
     """An entry whose text is over the limit of one entry, in bytes of UTF-8."""
 
     def __init__(self, size_bytes: int, bytes_max: int) -> None:
-        super().__init__("$", f"the entry has {size_bytes} bytes of text, at most {bytes_max} are allowed")
+        limit = f"LOGBRIDGE_ENTRY_BYTES_MAX={bytes_max}"
+        super().__init__("$", f"the entry has {size_bytes} bytes of text, more than {limit} allows")
 
 
 class ServiceForbidden(InvalidEntry):
@@ -45,7 +47,10 @@ class ServiceForbidden(InvalidEntry):
 
     def __init__(self, service_name: str, services: frozenset[str]) -> None:
         names = ", ".join(sorted(services))
-        super().__init__("$.service_name", f"this key is for {names}, not for {service_name[:100]}")
+        super().__init__(
+            "$.service_name",
+            f"this key is for {names}, not for {service_name[:100]}: name one of its services",
+        )
 
 
 class InvalidRequest(LogbridgeError):
@@ -68,6 +73,14 @@ class LimitExceeded(InvalidRequest):
         super().__init__(path, f"{asked} is more than {setting}={maximum} allows")
         self.setting = setting
         self.maximum = maximum
+
+
+class RateExceeded(LogbridgeError):
+    """A caller that asks more often than it may. retry_after_s: int, seconds until there is room again."""
+
+    def __init__(self, reason: str, retry_after_s: int) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
 
 
 class ReaderError(LogbridgeError):

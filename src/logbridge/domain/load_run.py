@@ -86,6 +86,11 @@ async def run_load_test(
     return report
 
 
+def test_service(service_name: str) -> str:
+    """The service that generated logs are of."""
+    return f"{service_name}-concurrent-test"
+
+
 def sample_drafts(
     service_name: str, now: Callable[[], str], random: Random, client_type: str
 ) -> Iterator[EntryDraft]:
@@ -98,7 +103,7 @@ def sample_drafts(
         monitor_type = _MONITOR_TYPES[int(draw() * len(_MONITOR_TYPES))]
         fields = EntryFields(
             message=f"concurrent test log {number}: {monitor_type} handled",
-            service_name=f"{service_name}-concurrent-test",
+            service_name=test_service(service_name),
             level=levels[int(draw() * len(levels))],
             trace_id=f"{service_name}-trace-{number:06}",
             span_id=f"{service_name}-span-{number:06}",

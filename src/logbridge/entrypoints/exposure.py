@@ -2,8 +2,8 @@
 
 import logging
 import socket
-from ipaddress import IPv6Address, ip_address
 
+from logbridge.entrypoints.addresses import is_loopback
 from logbridge.entrypoints.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -26,10 +26,4 @@ def is_reachable(host: str) -> bool:
         found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         return False  # nobody can listen there
-    return any(not _is_loopback(str(address[0])) for *_, address in found)
-
-
-def _is_loopback(text: str) -> bool:
-    address = ip_address(text)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
+    return any(not is_loopback(str(address[0])) for *_, address in found)

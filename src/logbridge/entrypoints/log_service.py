@@ -33,6 +33,7 @@ from logbridge.adapters.grpc.receive import received
 from logbridge.adapters.grpc.status import (
     NO_KEY,
     SHUTTING_DOWN,
+    TOO_OFTEN,
     WRONG_SCOPE,
     details_of,
     status_of_error,
@@ -46,11 +47,12 @@ from logbridge.domain.errors import (
     InvalidRequest,
     InvalidSetting,
     LogbridgeError,
-    ServiceForbidden,
+    RateExceeded,
 )
 from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
 from logbridge.domain.ports import Deadline, LogStore
 from logbridge.domain.service import refused
+from logbridge.entrypoints.rates import Rates
 
 DEADLINE_DEFAULT_S = 30.0
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -65,6 +67,7 @@ HEALTH_SERVICE = "grpc.health.v1.Health"
 Context = ServicerContext[bytes, bytes]
 Unary = Callable[[bytes, Caller, Deadline], Awaitable[Message]]
 KEY_NAME = "authorization"
+ANYBODY = Caller(scopes=frozenset(Scope))
 
 
 class NotWrittenError(Exception):
@@ -173,6 +176,8 @@ class _Calls:
         self._store = store
         self._maker = maker
         self._keys = keys
+        # Of the keys themselves only: LOGBRIDGE_KEY_RATE is for the bridge's clients, not for the bridge.
+        self._rates = Rates()
         self._stopping = asyncio.Event()
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -193,7 +198,7 @@ class _Calls:
         _parse(request, raw)
         if not request.HasField("log_entry"):
             raise InvalidRequest("$.log_entry", "expected an entry, got none")
-        entry = self._received(request.log_entry, caller)
+        entry = received(request.log_entry, self._maker, caller.services)
         outcomes = await self._store.write((entry,), deadline=deadline)
         if not isinstance(outcomes[0], Accepted):
             raise NotWrittenError(outcomes[0])
@@ -219,15 +224,9 @@ class _Calls:
         logs = [to_message(entry) for entry in page.entries]
         return pb.QueryLogResponse(logs=logs, total_count=page.total_count, success=True)
 
-    def _received(self, message: pb.LogEntry, caller: Caller) -> LogEntry:
-        entry = received(message, self._maker)
-        if caller.services and entry.service_name not in caller.services:
-            raise ServiceForbidden(entry.service_name, caller.services)
-        return entry
-
     def _entry_or_refused(self, message: pb.LogEntry, caller: Caller) -> LogEntry | Refused:
         try:
-            return self._received(message, caller)
+            return received(message, self._maker, caller.services)
         except InvalidEntry as error:
             return refused(error, message.id)
 
@@ -276,7 +275,7 @@ class _Calls:
         """Who calls, once it is known that it may; else the call ends here."""
         await context.send_initial_metadata(((VERSION_KEY, __version__),))
         if self._keys is None:
-            return Caller()
+            return ANYBODY
         shown = [_shown_key(value) for name, value in context.invocation_metadata() or () if name == KEY_NAME]
         caller = self._keys.find(shown[0]) if len(shown) == 1 else None
         if caller is None:
@@ -286,6 +285,11 @@ class _Calls:
             await context.abort(
                 WRONG_SCOPE, f"the key {caller.name} may not do that: it needs the scope {scope}"
             )
+        try:
+            self._rates.count_key(caller)
+        except RateExceeded as error:
+            asked = Failed("", str(error), retry_after_s=error.retry_after_s)
+            await context.abort(TOO_OFTEN, str(error), details_of(asked))
         return caller
 
     def end_follows(self) -> None:

@@ -14,10 +14,10 @@ HIDDEN = "(hidden)"
 SHORTENED = "(DEBUG=true logs the traceback)"
 _KEY = re.compile(r"(lbk(?:_|%5F)[0-9a-f]{12}(?:_|%5F))[\w%-]+", re.ASCII | re.IGNORECASE)
 _SESSION = re.compile(r"(logbridge_session=)[^;\s'\"]+")
-# As a header, in a mapping, and as a pair of a name and a value.
+# As a header, in a mapping, and as a pair of a name and a value: the rest of the line may belong to it.
 _HEADER = re.compile(
     r"\b((?:proxy-)?authorization|x-api-key|(?:set-)?cookie)(['\"]?\s*[:=]\s*(?:b?['\"])?|['\"],\s*b?['\"])"
-    r"[^\s'\"][^\r\n'\"]*",
+    r"[^\s'\"][^\r\n]*",
     re.IGNORECASE,
 )
 _PRIVATE = "-----{} [A-Z ]*PRIVATE KEY-----"

@@ -47,6 +47,8 @@ def test_order_of_sources(tmp_path: Path) -> None:
         ("LOGBRIDGE_SINK", "grpc://x", "grpc://host:port"),
         ("LOGBRIDGE_SINK", "grpc://x:0", "grpc://host:port"),
         ("LOGBRIDGE_SINK", "grpc://x:99999", "grpc://host:port"),
+        ("LOGBRIDGE_SINK", "grpc://me@x:1", "grpc://host:port"),
+        ("LOGBRIDGE_KEY_RATE", "1/s", "LOGBRIDGE_KEYS_FILE"),
         ("LOGBRIDGE_STORE", "sqlite://x", "sqlite:///file"),
         ("LOGBRIDGE_URL", "localhost:8001", "http://host:port"),
         ("LOGBRIDGE_URL", "http://localhost:12x", "http://host:port"),
@@ -61,7 +63,7 @@ def test_a_wrong_value_names_itself(name: str, value: str, allowed: str) -> None
     environ = {name: value, "LOGBRIDGE_GRPC_MESSAGE_BYTES_MAX": "1000000"}
     with pytest.raises(InvalidSetting, match=allowed) as caught:
         load(environ=environ, env_file=None)
-    assert str(caught.value).startswith(f"{name}={value}: ")
+    assert str(caught.value).startswith(f"{name}={value.replace('me@', '(set)@')}: ")
     assert "\n" not in str(caught.value)
 
 
@@ -75,6 +77,14 @@ def test_no_secret_is_shown() -> None:
     with pytest.raises(InvalidSetting) as caught:
         load({}, {"LOGBRIDGE_SINK": "http://me:pw@h:1"}, None)
     assert "pw" not in str(caught.value)
+    for url in ("http://me:p@pw@h:1", "grpc://me:p/pw@h:1"):
+        with pytest.raises(InvalidSetting) as caught:
+            load({}, {"LOGBRIDGE_SINK": url}, None)
+        assert "pw" not in str(caught.value)
+    for name in ("LOGBRIDGE_KEY", "LOGBRIDGE_SINK_KEY"):
+        for key in ("lbk_a\nb", "lbk_é", "two words"):
+            with pytest.raises(InvalidSetting, match=rf"^{name}=\(set\): expected a key"):
+                load({}, {name: key}, None)
     assert {setting.field for setting in SETTINGS if "secret" in setting.description} == SECRETS
 
 

@@ -5,16 +5,24 @@ import msgspec
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.mapping import level_of
 from logbridge.domain.entry import EntryMaker, LogEntry, LogLevel, classify
-from logbridge.domain.errors import InvalidEntry
+from logbridge.domain.errors import InvalidEntry, ServiceForbidden
 from logbridge.domain.timestamp import epoch_us
 
 _LEVELS = {level.value: level for level in LogLevel}
 _UTF8_BYTES_MAX = 4  # of one character
 
 
-def received(message: pb.LogEntry, maker: EntryMaker) -> LogEntry:
-    """The entry of a message, complete: ``maker`` fills in what is missing. Raises InvalidEntry."""
-    return _complete(message, maker) or _made(message, maker)
+def received(message: pb.LogEntry, maker: EntryMaker, services: frozenset[str] = frozenset()) -> LogEntry:
+    """The entry of a message, complete: ``maker`` fills in what is missing.
+
+    services: the only ones that whoever sent it may write as. Raises InvalidEntry, ServiceForbidden.
+    """
+    entry = _complete(message, maker)
+    if entry is None:
+        return _made(message, maker, services)
+    if services and entry.service_name not in services:
+        raise ServiceForbidden(entry.service_name, services)
+    return entry
 
 
 def _complete(message: pb.LogEntry, maker: EntryMaker) -> LogEntry | None:
@@ -50,7 +58,7 @@ def _is_time(text: str) -> bool:
     return True
 
 
-def _made(message: pb.LogEntry, maker: EntryMaker) -> LogEntry:
+def _made(message: pb.LogEntry, maker: EntryMaker, services: frozenset[str]) -> LogEntry:
     try:
         level = level_of(message.level)
     except ValueError as error:
@@ -67,6 +75,6 @@ def _made(message: pb.LogEntry, maker: EntryMaker) -> LogEntry:
             "log_id": message.id,
         }
     )
-    entry = maker.make(draft)
+    entry = maker.make_within(services, draft) if services else maker.make(draft)
     assigned = entry.timestamp_assigned or message.timestamp_assigned
     return msgspec.structs.replace(entry, timestamp_assigned=assigned)

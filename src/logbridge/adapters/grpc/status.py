@@ -163,10 +163,16 @@ def _why_not_connected(details: str) -> str:
         if words in details:
             return why
     if "onnection refused" in details:
-        return "nothing listens there (connection refused)"
+        return f"nothing listens there (connection refused{_at(details)})"
     if "resol" in details or "lookup" in details:
         return f"this name leads to no address ({details.rpartition(': ')[2].strip(']')})"
     return f"no connection ({details.rpartition('last error: ')[2]})"
+
+
+def _at(details: str) -> str:
+    """Of a name's addresses grpc tells of the last one only; another one may have a better reason."""
+    address = re.search(r"ipv6:(?:%5B|\[)(\S+?)(?:%5D|\]):(\d+)", details)
+    return f" at [{address[1]}]:{address[2]}" if address else ""
 
 
 def _what_happened(fate: Fate, code: StatusCode, details: str) -> str:
@@ -177,7 +183,7 @@ def _what_happened(fate: Fate, code: StatusCode, details: str) -> str:
         Fate.TOO_LARGE: f"the message is larger than the log service takes ({details})",
         Fate.OVERLOADED: f"takes nothing for now ({status})",
         Fate.UNIMPLEMENTED: f"has no such method ({status})",
-        Fate.UNAUTHENTICATED: f"does not know the bridge's key, see LOGBRIDGE_SINK_KEY ({status})",
+        Fate.UNAUTHENTICATED: f"wants a key that it knows, see LOGBRIDGE_SINK_KEY ({status})",
     }
     return plain.get(fate, f"refused it ({status})")
 
@@ -254,3 +260,4 @@ def status_of_error(error: LogbridgeError) -> StatusCode:
 SHUTTING_DOWN = StatusCode.UNAVAILABLE
 NO_KEY = StatusCode.UNAUTHENTICATED
 WRONG_SCOPE = StatusCode.PERMISSION_DENIED
+TOO_OFTEN = StatusCode.RESOURCE_EXHAUSTED

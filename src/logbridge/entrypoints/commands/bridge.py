@@ -9,7 +9,7 @@ import httpx
 
 from logbridge import __version__
 from logbridge.entrypoints.commands.ending import BridgeNotReached, CommandFailed
-from logbridge.entrypoints.settings import load
+from logbridge.entrypoints.settings import load, shown
 from logbridge.entrypoints.tls import calling_context
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -49,10 +49,12 @@ def reaching(url: str) -> Iterator[None]:
 
 def not_reached(url: str, error: Exception) -> str:
     """The line for a bridge that does not answer."""
-    reason = str(error) or type(error).__name__
+    reason, url = str(error) or type(error).__name__, shown("url", url)
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         why = reason.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
         return f"the certificate of {url} is not trusted: {why} (name its CA with LOGBRIDGE_URL_CA)"
+    if "disconnected" in reason and url.startswith("http://"):
+        return f"what answers at {url} hangs up: does it want https://?"
     return f"no bridge answers at {url}: {reason} (start one with `logbridge dev`, or name it with --url)"
 
 
@@ -68,10 +70,13 @@ def body_of(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise CommandFailed(f"{response.request.url} answered HTTP {response.status_code} without JSON")
+        raise CommandFailed(
+            f"{shown('url', str(response.request.url))} answered HTTP {response.status_code} without JSON"
+        )
     return body
 
 
 def reason_of(body: dict[str, Any], status: int) -> str:
     """Why a request failed, in the bridge's own words."""
-    return str(body.get("error_message") or body.get("detail") or body.get("title") or f"HTTP {status}")
+    reason = str(body.get("error_message") or body.get("detail") or body.get("title") or f"HTTP {status}")
+    return f"{reason} (commands send LOGBRIDGE_KEY)" if status == 401 else reason

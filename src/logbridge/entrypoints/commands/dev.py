@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Collection, Mapping
+from itertools import count
 from typing import Any, Literal
 
 import httpx
@@ -24,6 +25,8 @@ from logbridge.entrypoints.tls import check_files
 _STOP_MARGIN_S = 5.0
 _ASK_EVERY_S = 0.1
 _RESTART_PAUSE_MAX_S = 5.0
+# So long a start takes at the most; then people are told what it waits for.
+_PATIENCE_S = 5.0
 _ANY_HOST = ("0.0.0.0", "::")
 
 
@@ -214,28 +217,38 @@ async def _greet(settings: Settings) -> None:
     scheme = "https" if settings.tls_cert else "http"
     url = f"{scheme}://[{host}]:{settings.port}" if ":" in host else f"{scheme}://{host}:{settings.port}"
     # It asks its own child, by an address that no certificate names, and shows it no key.
+    told = ""
+    asked = count()
     async with httpx.AsyncClient(base_url=url, verify=False, trust_env=False) as client:  # noqa: S501
-        while not await _healthy(client, f"{settings.api_prefix}/health", settings):  # noqa: ASYNC110 (no event)
+        while ill := await _why_ill(client, f"{settings.api_prefix}/health", settings):
+            if next(asked) * _ASK_EVERY_S > _PATIENCE_S and ill != told:
+                terminal.notice(f"not ready yet: {ill}")
+                told = ill
             await asyncio.sleep(_ASK_EVERY_S)
     terminal.line(_greeting(url, settings))
 
 
-async def _healthy(client: httpx.AsyncClient, path: str, settings: Settings) -> bool:
+async def _why_ill(client: httpx.AsyncClient, path: str, settings: Settings) -> str:
+    """What keeps it from being healthy; empty once it is."""
     try:
-        return (await client.get(path)).status_code == 200
+        answer = await client.get(path)
+        return "" if answer.status_code == 200 else str(answer.json().get("detail"))
     except httpx.ConnectError:
-        return False
-    except httpx.TransportError:
+        return "the bridge does not answer"
+    except (httpx.TransportError, ValueError):
         # Whoever asks for certificates answers nobody without one: that it asks is all that can be seen.
-        return bool(settings.tls_client_ca)
+        return "" if settings.tls_client_ca else "the bridge gives no answer"
 
 
 def _greeting(url: str, settings: Settings) -> str:
+    curl = "curl" + (" --cacert YOUR-CA.pem" if settings.tls_cert else "")
+    curl += " --cert YOUR.crt --key YOUR.key" if settings.tls_client_ca else ""
+    curl += " -H 'x-api-key: YOUR-KEY'" if settings.keys_file else ""
     return f"""\
 logbridge is ready: {url}
   docs         {url}{settings.docs_path}
   log service  {settings.service_host}:{settings.grpc_server_port}, store {settings.store}
-  write a log  curl -X POST {url}{settings.api_prefix}/write -H 'content-type: application/json' \
+  write a log  {curl} -X POST {url}{settings.api_prefix}/write -H 'content-type: application/json' \
 -d '{{"message": "hello", "service_name": "my-service"}}'
-  read it      curl '{url}{settings.api_prefix}/query?service_name=my-service'
+  read it      {curl} '{url}{settings.api_prefix}/query?service_name=my-service'
 Ctrl-C stops both."""

@@ -8,7 +8,6 @@ from cyclopts import App, Parameter
 
 from logbridge.adapters.keys.ring import new_key
 from logbridge.domain.access import Key, Scope
-from logbridge.domain.errors import InvalidSetting
 from logbridge.domain.timestamp import epoch_us, rfc3339_utc
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit, UsageError
@@ -69,7 +68,7 @@ def create(
     service
         The only service whose logs it may write and read; may be given again. Without one, any.
     rate
-        The most requests it may make, such as 1000/s or 60000/m; without it LOGBRIDGE_KEY_RATE.
+        The most requests it may make, of each worker, such as 1000/s; without it LOGBRIDGE_KEY_RATE.
     expires
         When it ends: RFC 3339, or a time from now, such as 90d, 12h or 30m. Without it never.
     json
@@ -108,6 +107,8 @@ def list_keys(
 ) -> Exit:
     """Show all keys, what each may do, and which are revoked or expired. Never the keys themselves.
 
+    The JSON has their ids and when they were made, as well.
+
     Example: logbridge key list --json
 
     Parameters
@@ -119,7 +120,7 @@ def list_keys(
     if json:
         terminal.json_line(shown)
     else:
-        columns = ["Name", "Id", "State", "Scopes", "Services", "Rate", "Created", "Expires"]
+        columns = ["Name", "State", "Scopes", "Services", "Rate", "Expires"]
         terminal.table(f"Keys ({len(shown)})", columns, [_row(each) for each in shown])
     return Exit.FINE
 
@@ -155,7 +156,7 @@ def revoke(
 def _settings(address: KeysAddress) -> Settings:
     settings = load(address.flags)
     if not settings.keys_file:
-        raise InvalidSetting("LOGBRIDGE_KEYS_FILE", "", "name the file of keys, here or with --keys-file")
+        raise UsageError("LOGBRIDGE_KEYS_FILE is not set: name the file of keys, here or with --keys-file")
     return settings
 
 
@@ -198,6 +199,7 @@ def _shown(each: Key) -> dict[str, object]:
 
 
 def _row(shown: dict[str, object]) -> list[str]:
-    names = ("name", "id", "state", "scopes", "services", "rate", "created_at", "expires_at")
+    names = ("name", "state", "scopes", "services", "rate")
     values = [shown[name] for name in names]
-    return [" ".join(value) if isinstance(value, list) else str(value) for value in values]
+    expires = str(shown["expires_at"]).partition(".")[0]  # to the second
+    return [" ".join(value) if isinstance(value, list) else str(value) for value in values] + [expires]

@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import UsageError
-from logbridge.entrypoints.settings import SETTINGS, Setting, load, unknown_variables
+from logbridge.entrypoints.settings import SETTINGS, Setting, load, shown, unknown_variables
 
 _SETTINGS_GROUP = Group(
     "Settings", help="A flag wins over the variable, the variable over .env.", sort_key=10
@@ -69,7 +69,7 @@ def bridge_url(address: BridgeAddress | None) -> str:
     try:
         httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise UsageError(f"LOGBRIDGE_URL={url}: {error}") from None
+        raise UsageError(f"LOGBRIDGE_URL={shown('url', url)}: {error}") from None
     return url
 
 

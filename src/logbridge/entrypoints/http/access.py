@@ -1,6 +1,6 @@
 """Who may do what over HTTP: by key, by session, and as a stranger where no keys are set."""
 
-from ipaddress import IPv6Address, ip_address
+import re
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
@@ -8,28 +8,24 @@ from starlette.types import Scope
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.domain.access import Caller
 from logbridge.domain.access import Scope as Right
+from logbridge.entrypoints.addresses import is_loopback
 from logbridge.entrypoints.http.problems import RequestRejected
-from logbridge.entrypoints.http.rates import Rates
+from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.sessions import Sessions, session_cookie
-from logbridge.entrypoints.settings import Settings
+from logbridge.entrypoints.rates import Rates
+from logbridge.entrypoints.settings import Opening, Settings
 
-# Any of these says that somebody else asked, and a program on this machine only passes it on.
-_FORWARDING = frozenset(
-    {
-        b"forwarded",
-        b"via",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"x-forwarded-port",
-        b"x-forwarded-server",
-        b"x-real-ip",
-        b"x-client-ip",
-        b"true-client-ip",
-        b"cf-connecting-ip",
-    }
+# Headers of such names say that somebody else asked, and a program on this machine only passes it on.
+_FORWARDING = re.compile(
+    rb"(x-)?forwarded(-.*)?|via|x-real-.*|x-envoy-.*|x-original-.*|(x-|true-|fastly-|cf-|x-cluster-)?"
+    rb"(client|connecting)-ip"
 )
-_STRANGER = Caller()
+# HTTP/1.1 and 2: an address of IPv6 in brackets, and perhaps a port.
+_HOST = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([^:\[\]]+)(?::\d{1,5})?", re.ASCII)
+# What LOGBRIDGE_OPEN calls the rights that strangers may be given.
+_OPENINGS: dict[Right, Opening] = {Right.READ: "read", Right.TEST: "test"}
+# Without keys everybody may write.
+_ANYBODY = Caller(scopes=frozenset({Right.WRITE}))
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="logbridge"'}
 _WRONG_KEY = {"WWW-Authenticate": 'Bearer realm="logbridge", error="invalid_token"'}
 
@@ -46,6 +42,7 @@ class Gate:
         self._open = settings.open
         self._ring = ring
         self._sessions = sessions
+        self._proxies = Proxies(settings.trusted_proxies)
 
     @property
     def has_keys(self) -> bool:
@@ -55,25 +52,27 @@ class Gate:
     def identify(self, scope: Scope) -> Caller:
         """Who asks, whatever for; without keys, what such a caller may do.
 
-        Raises RequestRejected: 401, 429.
+        Raises RequestRejected (401) and RateExceeded.
         """
-        self._rates.count_address(scope)
+        self.count(scope)
         if self._ring is not None:
             return self._caller(scope, self._ring)
-        openings = {Right.READ: "read", Right.TEST: "test"}
-        local = is_local(scope)
-        rights = {right for right, opening in openings.items() if local or opening in self._open}
-        return Caller(scopes=frozenset({Right.WRITE} | rights))
+        rights = {right for right in _OPENINGS if self._is_open(scope, right)}
+        return Caller(scopes=_ANYBODY.scopes | rights)
+
+    def count(self, scope: Scope) -> None:
+        """Count a request that needs no key but makes work. Raises RateExceeded."""
+        self._rates.count_address(_address_of(scope))
 
     def admit(self, scope: Scope, right: Right) -> Caller:
-        """Who asks. Raises RequestRejected: 401 without a key or with a wrong one, 403 without the right, 429
-        for too many requests.
+        """Who asks. Raises RequestRejected: 401 without a key or with a wrong one, 403 without the right; and
+        RateExceeded.
         """
-        self._rates.count_address(scope)
+        self.count(scope)
         if self._ring is None:
-            if right is not Right.WRITE:
-                self._require_local(scope, right)
-            return _STRANGER
+            if right is Right.WRITE or self._is_open(scope, right):
+                return _ANYBODY
+            raise _closed(scope["path"], _OPENINGS[right])
         caller = self._caller(scope, self._ring)
         if not caller.may(right):
             raise RequestRejected(
@@ -107,14 +106,21 @@ class Gate:
         key_id = None if cookie is None else self._sessions.key_id_of(cookie)
         return None if key_id is None else ring.find_by_id(key_id)
 
-    def _require_local(self, scope: Scope, right: Right) -> None:
-        opening = "test" if right is Right.TEST else "read"
-        if opening in self._open or is_local(scope):
-            return
-        path = scope["path"]
-        raise RequestRejected(
-            403, f"{path} answers callers on this machine only; LOGBRIDGE_OPEN={opening} opens it to others"
-        )
+    def _is_open(self, scope: Scope, right: Right) -> bool:
+        return _OPENINGS[right] in self._open or is_local(scope, self._proxies)
+
+
+def _closed(path: str, opening: Opening) -> RequestRejected:
+    return RequestRejected(
+        403,
+        f"{path} answers callers on this machine only; LOGBRIDGE_OPEN={opening} opens it to others, "
+        "LOGBRIDGE_KEYS_FILE to those with a key",
+    )
+
+
+def _address_of(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
 
 
 def shown_key(scope: Scope) -> str | None:
@@ -141,24 +147,24 @@ def _key_of(name: bytes, value: bytes) -> str:
     return key.strip()
 
 
-def is_local(scope: Scope) -> bool:
+def is_local(scope: Scope, proxies: Proxies) -> bool:
     """Whether the TCP peer and the Host are loopback, and nobody forwarded the request.
 
-    What a trusted proxy says of its client (proxies.py) changes nothing here: the headers it says it with are
-    there, and each of them means no.
+    A trusted proxy is never local, also where it says nothing of whom it asks for; what it does say changes
+    nothing here: the headers it says it with are there, and each of them means no.
     """
     client = scope.get("client")
-    if client is None or not _is_loopback(client[0]):
+    if client is None or not is_loopback(client[0]) or proxies.trusts(client[0]):
         return False
-    if any(name in _FORWARDING for name, _ in scope["headers"]):
+    if any(_FORWARDING.fullmatch(name) for name, _ in scope["headers"]):
         return False
     # A page of another site, in a browser on this machine, may send what needs no preflight: it names itself.
     origins = [value for name, value in scope["headers"] if name == b"origin"]
-    if not all(_is_loopback(_origin_host(origin.decode("latin-1"))) for origin in origins):
+    if not all(_is_this_machine(_origin_host(origin.decode("latin-1"))) for origin in origins):
         return False
     # The Host too: a web page that rebinds its own name to 127.0.0.1 comes from a local peer.
     hosts = [value for name, value in scope["headers"] if name == b"host"]
-    return len(hosts) == 1 and _is_loopback(_host_name(hosts[0].decode("latin-1")))
+    return len(hosts) == 1 and _is_this_machine(_host_name(hosts[0].decode("latin-1")))
 
 
 def _origin_host(origin: str) -> str:
@@ -169,17 +175,9 @@ def _origin_host(origin: str) -> str:
 
 
 def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+    match = _HOST.fullmatch(host)
+    return (match[1] or match[2]) if match else ""
 
 
-def _is_loopback(host: str) -> bool:
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
+def _is_this_machine(host: str) -> bool:
+    return host.lower().rstrip(".") == "localhost" or is_loopback(host)

@@ -23,11 +23,11 @@ from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
 from logbridge.entrypoints.http.proxies import Proxies
-from logbridge.entrypoints.http.rates import Rates
 from logbridge.entrypoints.http.routes import Parts, api_routes, operations, root_of
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
 from logbridge.entrypoints.http.tail import Tail
+from logbridge.entrypoints.rates import Rates
 
 
 class Bridge(Starlette):
@@ -54,7 +54,7 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
     sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES))
-    gate = Gate(settings, container.keys(), sessions, Rates(settings))
+    gate = Gate(settings, container.keys(), sessions, Rates(settings.address_rate, settings.key_rate))
     endpoints = Endpoints(bridge, gate, settings, lifecycle, utc_now)
     document = ok(openapi_document(table, settings))
     root = ok(root_of(table, settings, __version__))

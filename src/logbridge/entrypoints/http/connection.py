@@ -135,8 +135,8 @@ class StoppableHttp(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         """Feed the parser. A wish for another protocol is passed over (RFC 9110, section 7.8).
 
-        The parser takes what follows such a head for that protocol, the body as well: another one goes on with
-        it, which learns from a head of our own how long the body is.
+        The parser takes what follows such a head for that protocol, the body as well: another one goes on
+        with it, which learns from a head of our own how long the body is.
         """
         while data:
             try:
@@ -374,11 +374,9 @@ class StoppableHttp(HttpToolsProtocol):
         app: Any = self.app
         if self._hosts != 1 and (version != "1.0" or self._hosts):
             app = self._marked(cycle.refusing(400, "a request has one Host header (RFC 9112, section 3.2)"))
-        # What was fed is no less than the head, and rarely more than it may be: only then the head is counted.
-        if (
-            self._fed_bytes > self._settings.head_bytes_max
-            and self._head_bytes() > self._settings.head_bytes_max
-        ):
+        # What was fed is no less than the head, and rarely too much: only then the head itself is counted.
+        bytes_max = self._settings.head_bytes_max
+        if self._fed_bytes > bytes_max and self._head_bytes() > bytes_max:
             app = self._marked(cycle.refusing(431, self._head_too_large))
         self._stage = _BODY
         self._since_s = 0.0

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from logbridge.domain.access import Scope as Right
 from logbridge.domain.entry import EntryDraft, split_path
 from logbridge.domain.errors import InvalidRequest, LogbridgeError
-from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts
+from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts, test_service
 from logbridge.domain.outcome import Accepted, Outcome, Unknown
 from logbridge.domain.policy import Asked
 from logbridge.domain.service import LogBridge
@@ -131,6 +131,7 @@ class Endpoints:
 
     async def concurrent_test(self, scope: Scope, receive: Receive) -> Answer:
         services = self._gate.admit(scope, Right.TEST).services
+        self._check_may_test(services)
         body = await read_json_body(scope, receive, self._body_bytes_max)
         plan = self._plan(body)
         plan.check(self._bridge.limits)
@@ -141,7 +142,8 @@ class Endpoints:
         detail = f"{_nothing(report.failures)}; {result.error_summary.sample_errors[0]}"
         return gravest_problem(report.failures, detail, result)
 
-    async def health(self, _scope: Scope, _receive: Receive) -> Answer:
+    async def health(self, scope: Scope, _receive: Receive) -> Answer:
+        self._gate.count(scope)
         health = await self._bridge.health()
         body = Health(
             status="healthy" if health.reachable else "unhealthy",
@@ -166,6 +168,13 @@ class Endpoints:
         if not health.reachable:
             raise RequestRejected(503, health.detail)
         return ok(Probe("ready"))
+
+    def _check_may_test(self, services: frozenset[str]) -> None:
+        name = test_service(self._settings.service_name)
+        if services and name not in services:
+            raise RequestRejected(
+                403, f"a concurrent test writes as {name}, and this key is for {', '.join(sorted(services))}"
+            )
 
     def _plan(self, body: bytes) -> LoadTestPlan:
         try:

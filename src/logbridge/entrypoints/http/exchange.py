@@ -133,7 +133,7 @@ class Exchange(RequestResponseCycle):
                 await super().send(part)
 
     def _know_its_end(self, message: MutableMapping[str, Any]) -> None:
-        """HTTP/1.0 knows no chunks (RFC 9112, section 6.1): an answer of unknown length ends the connection."""
+        """HTTP/1.0 knows no chunks (RFC 9112, section 6.1): such an answer ends with the connection."""
         if self.scope["http_version"] == "1.0" and not self.response_started:
             names = [name.lower() for name, _ in message.get("headers", ())]
             if b"content-length" not in names and self.scope["method"] != "HEAD":

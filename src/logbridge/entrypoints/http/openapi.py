@@ -25,7 +25,7 @@ def openapi_document(table: tuple[Operation, ...], settings: Settings) -> dict[s
     paths: dict[str, Any] = {}
     for operation in table:
         described = _operation(operation)
-        if operation.right is not None:
+        if operation.right is not None or operation.asks_who:
             described["security"] = _security(settings)
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {

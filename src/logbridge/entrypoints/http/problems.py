@@ -18,6 +18,7 @@ from logbridge.domain.errors import (
     LogbridgeError,
     QueryNotSupported,
     QueryRefused,
+    RateExceeded,
     ReaderUnavailable,
     ServiceForbidden,
 )
@@ -158,6 +159,8 @@ def error_answer(error: LogbridgeError, beside: Callable[[str], Any]) -> Answer:
     """
     if isinstance(error, RequestRejected):
         return problem(error.status, str(error), beside(str(error)), error.headers)
+    if isinstance(error, RateExceeded):
+        return problem(429, str(error), beside(str(error)), {"Retry-After": str(error.retry_after_s)})
     for kind, status in _STATUS_OF_ERROR:
         if isinstance(error, kind):
             return problem(status, str(error), beside(str(error)))

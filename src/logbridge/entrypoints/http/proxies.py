@@ -6,10 +6,12 @@ Whether a caller is local (access.py) does not depend on this: there any such he
 import functools
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 
 from msgspec import Struct
+
+from logbridge.entrypoints.addresses import parse_address
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -77,15 +79,6 @@ class Proxies:
             if not self.trusts(hops[index].address):
                 return index
         return 0
-
-
-def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """An IP address, of IPv4 where it is mapped into IPv6; None for what is none."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _hops(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[Hop], list[Hop]]:

@@ -81,6 +81,8 @@ class Operation(Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     right: Right | None = None
     tag: str = ""
+    # Whether a key is needed though it needs no right.
+    asks_who: bool = False
 
 
 _ID = "0197a2c4-5d1e-7cc3-98a8-2f1d7f6f3b10"
@@ -186,7 +188,8 @@ _WHY = {
 _DETAILS = {
     400: "the body is not JSON: Expecting value at line 1 column 1",
     401: "/api/v1/logs/write needs a key: send Authorization: Bearer KEY or X-API-Key: KEY",
-    403: "/api/v1/logs/query answers callers on this machine only; LOGBRIDGE_OPEN=read opens it to others",
+    403: "/api/v1/logs/query answers callers on this machine only; LOGBRIDGE_OPEN=read opens it to others, "
+    "LOGBRIDGE_KEYS_FILE to those with a key",
     409: "this log_id is taken by other content",
     413: "the body is larger than LOGBRIDGE_BODY_BYTES_MAX=20971520 bytes",
     415: "Content-Type text/plain is not supported; send application/json",
@@ -302,6 +305,7 @@ def _session(prefix: str) -> tuple[Operation, ...]:
             "session", "GET", path, "Who you are to the bridge, and what you may do",
             lambda parts: Plain(parts.sessions.show),
             {200: Response("You.", (Session,), _SESSION), **_problems(401, 429)},
+            asks_who=True,
         ),
         Operation(
             "session-begin", "POST", path, "Begin a session: a cookie that stands for the key you send",
@@ -309,9 +313,10 @@ def _session(prefix: str) -> tuple[Operation, ...]:
             {200: Response("Begun; the cookie is set.", (Session,), _SESSION), **_problems(400, 401, 429)},
             "For browsers: server-sent events carry no headers. The cookie lets in what only reads (GET), "
             "for twelve hours or until the bridge restarts.",
+            asks_who=True,
         ),
         Operation(
-            "session-end", "DELETE", path, "End the session",
+            "session-end", "DELETE", path, "Have the browser forget the session",
             lambda parts: Plain(parts.sessions.end),
             {200: Response("The cookie is taken back.", (Probe,), Probe("ended"))},
         ),
@@ -326,6 +331,7 @@ def _about(prefix: str) -> tuple[Operation, ...]:
             {
                 200: Response("Healthy.", (Health,), _HEALTHY),
                 503: Response("Unhealthy.", (Health,), _UNHEALTHY),
+                **_problems(429),
             },
         ),
         Operation(

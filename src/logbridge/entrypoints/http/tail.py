@@ -77,8 +77,7 @@ class Tail:
             first = coming.result() if started else _no_answer()
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             if endless:
-                await _send_frame(send, first)
-                await self._until_interrupted(self._send_events(stream, caller, send), interrupts)
+                await self._until_interrupted(self._send_events(first, stream, caller, send), interrupts)
             if not interrupts.left.done():
                 await _end(send)
         finally:
@@ -94,9 +93,12 @@ class Tail:
         finally:
             await cancel(sending)
 
-    async def _send_events(self, stream: AsyncGenerator[Followed, None], caller: Caller, send: Send) -> None:
+    async def _send_events(
+        self, first: Followed, stream: AsyncGenerator[Followed, None], caller: Caller, send: Send
+    ) -> None:
         coming = asyncio.ensure_future(anext(stream))
         try:
+            await _send_frame(send, first)
             while True:
                 await asyncio.wait((coming,), timeout=self._keep_alive_s)
                 if not self._gate.still_lets_in(caller):

@@ -20,6 +20,7 @@ from logbridge.entrypoints.settings.table import (
 )
 from logbridge.entrypoints.settings.urls import (
     check_bridge_url,
+    check_key,
     check_networks,
     check_origins,
     check_sink_url,
@@ -36,6 +37,8 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "url": check_bridge_url,
     "trusted_proxies": check_networks,
     "cors_origins": check_origins,
+    "key": check_key,
+    "sink_key": check_key,
     "key_rate": parse_rate,
     "address_rate": parse_rate,
 }
@@ -162,6 +165,9 @@ def _check_together(settings: Settings) -> None:
     if settings.keys_file and settings.open:
         reason = "strangers have no rights where LOGBRIDGE_KEYS_FILE asks for keys; set one of the two"
         raise InvalidSetting("LOGBRIDGE_OPEN", text_of("open", settings.open), reason)
+    if settings.key_rate and not settings.keys_file:
+        reason = "counts requests by key, and without LOGBRIDGE_KEYS_FILE there are none"
+        raise InvalidSetting("LOGBRIDGE_KEY_RATE", settings.key_rate, reason)
     paths = [settings.api_prefix, settings.docs_path, settings.redoc_path, settings.openapi_path]
     if len(set(paths)) < len(paths):
         raise InvalidSetting("LOGBRIDGE_DOCS_PATH", settings.docs_path, "each page needs a path of its own")

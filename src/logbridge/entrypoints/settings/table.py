@@ -26,7 +26,7 @@ Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Opening = Literal["read", "test"]
 # Their values are shown to nobody.
 SECRETS = frozenset(("key", "sink_key"))
-_PASSWORD = re.compile(r"(?<=://)[^/@]*(?=@)")
+_PASSWORD = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 
 
 class Settings(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ def check_sink_url(url: str) -> tuple[str, str]:
         or not parts.hostname
         or parts.path.strip("/")
         or not _has_port(parts)
+        or "@" in parts.netloc  # nobody there asks for a password, and addresses are shown
     ):
         raise ValueError("allowed are grpc://host:port, grpcs://host:port and memory://")
     return parts.scheme, parts.netloc
@@ -57,6 +58,12 @@ def check_bridge_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or not _port_is_valid(parts):
         raise ValueError("allowed is http://host:port or https://host:port")
+
+
+def check_key(text: str) -> None:
+    """A key travels in a header. Raises ValueError that says what is allowed."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("expected a key as `logbridge key create` prints it, one word of ASCII")
 
 
 def check_networks(texts: frozenset[str]) -> None:

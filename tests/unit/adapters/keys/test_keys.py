@@ -132,6 +132,50 @@ def test_a_broken_file_changes_nothing(
     assert ring.find(secret) is None
 
 
+def test_a_file_that_cannot_be_read_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once it can, it counts, though nothing about the file has changed; the log tells of it once."""
+    path, clock = tmp_path / "keys.json", Clock()
+    secret, key = key_of()
+    KeysFile(path).add(key)
+    ring = ring_of(path, clock)
+    KeysFile(path).revoke("shop", "2024-08-30T10:30:45Z")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "no")))
+        for _ in range(3):
+            clock.seconds += LOOK_EVERY_S
+            assert ring.find(secret) is not None
+    clock.seconds += LOOK_EVERY_S
+    assert ring.find(secret) is None
+    assert caplog.text.count("stay as they were") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"services": [""]}, {"services": [" "]}, {"rate": "10/x"}, {"hash": "é"}, {"expires_at": "soon"}],
+)
+def test_a_key_that_makes_no_sense_is_none(tmp_path: Path, change: dict[str, object]) -> None:
+    """A file edited by hand is refused as a whole, and named; no request is to find out later."""
+    path = tmp_path / "keys.json"
+    KeysFile(path).add(key_of()[1])
+    document = json.loads(path.read_text())
+    document["keys"][0] |= change
+    path.write_text(json.dumps(document))
+    with pytest.raises(KeysError, match="not a keys file"):
+        ring_of(path, Clock())
+
+
+def test_a_change_through_a_link_is_a_change(tmp_path: Path) -> None:
+    """The file that the link leads to is changed, and the link stays."""
+    path, link = tmp_path / "real" / "keys.json", tmp_path / "link.json"
+    KeysFile(path).add(key_of("shop")[1])
+    link.symlink_to(path)
+    KeysFile(link).revoke("shop", "2024-08-30T10:30:45Z")
+    assert link.is_symlink()
+    assert [key.revoked_at != "" for key in KeysFile(path).read()] == [True]
+
+
 def test_a_ring_needs_a_file_at_first(tmp_path: Path) -> None:
     """A bridge does not start with a keys file that is missing or no keys file."""
     with pytest.raises(KeysError, match="logbridge key create"):
@@ -163,6 +207,17 @@ def test_the_file_takes_no_more_than_it_may(tmp_path: Path) -> None:
     path.write_text(json.dumps({"version": 1, "keys": [key] * KEYS_MAX}))
     with pytest.raises(KeysError, match="full"):
         KeysFile(path).add(key_of("other")[1])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_change_keeps_owner_and_group(tmp_path: Path) -> None:
+    """A file that root changes stays its owner's, who can change it, too: the lock is theirs as well."""
+    path = tmp_path / "keys.json"
+    KeysFile(path).add(key_of("one")[1])
+    os.chown(path, 1234, 4321)
+    KeysFile(path).add(key_of("two")[1])
+    for owned in (path, Path(f"{path}.lock")):
+        assert (owned.stat().st_uid, owned.stat().st_gid) == (1234, 4321)
 
 
 def test_a_change_keeps_the_files_mode(tmp_path: Path) -> None:

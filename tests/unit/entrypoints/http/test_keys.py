@@ -43,6 +43,7 @@ def keys(tmp_path: Path) -> Keys:
     wanted: dict[str, dict[str, Any]] = {scope.value: {"scopes": frozenset({scope})} for scope in Scope}
     wanted["shop"] = {"scopes": frozenset({Scope.WRITE, Scope.READ}), "services": frozenset({"shop"})}
     wanted["both"] = {"scopes": frozenset({Scope.READ, Scope.WRITE}), "services": frozenset({"shop", "pay"})}
+    wanted["bound-test"] = {"scopes": frozenset({Scope.TEST}), "services": frozenset({"shop"})}
     for name, fields in wanted.items():
         shown[name], key_id, hashed = new_key()
         KeysFile(path).add(
@@ -159,6 +160,23 @@ async def test_a_session_reads_and_does_not_write(keys: Keys) -> None:
         assert (await client.post(f"{API}/write", json={"message": "m"}, headers=cookie)).status_code == 401
         assert (await client.post(f"{API}/concurrent-test", json={}, headers=cookie)).status_code == 401
     assert shown == {"keys": True, "name": "admin", "scopes": ["admin"], "services": []}
+
+
+async def test_other_cookies_do_not_end_a_session(keys: Keys) -> None:
+    """What another program of the same host has set may look like anything."""
+    async with serving(settings=keys.settings) as client:
+        ours = (await begin(client, keys, "read")).partition(";")[0]
+        for others in ('theme={"a":1}', "flag", "x=a b", "foo@x=1"):
+            answer = await client.get(f"{API}/query", headers={"cookie": f"{others}; {ours}"})
+            assert answer.status_code == 200, others
+
+
+async def test_a_bound_key_that_cannot_test_is_told_so(keys: Keys) -> None:
+    """A concurrent test writes as a service of its own: a key that is not for it gets 403 with the name."""
+    async with serving(settings=keys.settings) as client:
+        answer = await client.post(f"{API}/concurrent-test", json={"count": 1}, headers=keys.of("bound-test"))
+    assert answer.status_code == 403
+    assert "logbridge-concurrent-test" in answer.json()["detail"]
 
 
 async def test_a_sessions_cookie_has_its_flags(keys: Keys) -> None:

@@ -143,7 +143,7 @@ def test_what_was_forwarded_is_never_local(headers: list[tuple[str, str]]) -> No
     """A trusted proxy on this machine that says its client is local does not make it so."""
     scope = scope_of(("Host", "logs.example"), *headers, peer=("127.0.0.1", 5000))
     assert scope["client"] == ("127.0.0.1", 0)
-    assert not is_local(scope)
+    assert not is_local(scope, Proxies([]))
 
 
 def test_whom_it_trusts() -> None:

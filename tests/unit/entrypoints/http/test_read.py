@@ -10,13 +10,14 @@ import pytest
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.errors import LogbridgeError, QueryNotSupported, QueryRefused, ReaderUnavailable
 from logbridge.domain.ports import SinkHealth
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container, make_container
 from logbridge.entrypoints.http.access import Gate, is_local
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.lifecycle import Lifecycle
-from logbridge.entrypoints.http.rates import Rates
+from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.sessions import Sessions
 from logbridge.entrypoints.http.tail import Tail
+from logbridge.entrypoints.rates import Rates
 from logbridge.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.serving import API, FAST, UnreadableSink, serving
 
@@ -94,12 +95,22 @@ async def test_strangers_are_told_what_opens_the_door(method: str, path: str, op
         ("127.0.0.1", {"host": "localhost", "origin": "http://localhost:8001"}, True),
         ("192.0.2.1", {"host": "localhost"}, False),
         (None, {"host": "localhost"}, False),
+        ("127.0.0.1", {"host": "localhost:evil.example"}, False),
+        ("127.0.0.1", {"host": "[::1].evil.example"}, False),
+        ("127.0.0.1", {"host": "127.0.0.1.evil.example"}, False),
+        ("127.0.0.1", {"host": ""}, False),
+        ("127.0.0.2", {"host": "localhost"}, False),
+        ("127.0.0.1", {"host": "localhost", "x-forwarded-by": "a"}, False),
+        ("127.0.0.1", {"host": "localhost", "client-ip": "127.0.0.1"}, False),
+        ("127.0.0.1", {"host": "localhost", "x-envoy-external-address": "127.0.0.1"}, False),
+        ("127.0.0.1", {"host": "localhost", "forwarded": ""}, False),
     ],
 )
 def test_local_means_peer_host_and_no_proxy(peer: str | None, headers: dict[str, str], local: bool) -> None:
-    """Only a loopback peer that asks for a loopback Host without a forwarding header is local."""
+    """Only a loopback peer, no trusted proxy, that asks for a loopback Host and forwards nothing is local."""
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    assert is_local({"client": (peer, 1) if peer else None, "headers": raw}) is local
+    proxies = Proxies(["127.0.0.2"])
+    assert is_local({"client": (peer, 1) if peer else None, "headers": raw}, proxies) is local
 
 
 async def test_writing_is_open_to_strangers() -> None:
@@ -176,7 +187,7 @@ async def test_tail_follows_resumes_and_ends() -> None:
     app = create_app(container)
     async with app.router.lifespan_context(app):
         lifecycle = Lifecycle()
-        gate = Gate(FAST, None, Sessions(b""), Rates(FAST))
+        gate = Gate(FAST, None, Sessions(b""), Rates())
         tail = Tail(container.bridge(), gate, FAST, lifecycle, keep_alive_s=0.01)
         await _write(app, "early")
         wire = Wire((b"last-event-id", b"0"))
@@ -188,12 +199,38 @@ async def test_tail_follows_resumes_and_ends() -> None:
         await lifecycle.drain(0)
         await asyncio.wait_for(task, 5)
         gone = Wire()
-        task = asyncio.create_task(
-            Tail(container.bridge(), gate, FAST, Lifecycle())(gone.scope, gone.receive, gone.send)
-        )
+        task = asyncio.create_task(tail_of(container, Lifecycle())(gone.scope, gone.receive, gone.send))
         await gone.next()
         gone.left.set()
         await asyncio.wait_for(task, 5)
+
+
+def tail_of(container: Container, lifecycle: Lifecycle) -> Tail:
+    return Tail(container.bridge(), Gate(FAST, None, Sessions(b""), Rates()), FAST, lifecycle)
+
+
+async def test_a_client_that_does_not_read_holds_up_no_stop() -> None:
+    """The tail ends with the server also while its client takes nothing more."""
+    container, lifecycle, wire = make_container(FAST, MemorySink()), Lifecycle(), Wire()
+    full = asyncio.Event()
+
+    async def send(message: Any) -> None:
+        if b"following" in message.get("body", b""):
+            full.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(tail_of(container, lifecycle)(wire.scope, wire.receive, send))
+    await full.wait()
+    await lifecycle.drain(0)
+    await asyncio.wait_for(task, 5)
+
+
+async def test_head_of_a_tail_ends() -> None:
+    """HEAD has the headers of a tail and follows nothing, so that the connection goes on."""
+    container, wire = make_container(FAST, MemorySink()), Wire()
+    wire.scope["method"] = "HEAD"
+    await asyncio.wait_for(tail_of(container, Lifecycle())(wire.scope, wire.receive, wire.send), 5)
+    assert [(await wire.next())["type"] for _ in range(2)] == ["http.response.start", "http.response.body"]
 
 
 async def _event(wire: Wire) -> bytes:

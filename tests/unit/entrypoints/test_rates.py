@@ -6,9 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from logbridge.domain.access import Caller
-from logbridge.entrypoints.http.problems import RequestRejected
-from logbridge.entrypoints.http.rates import Counters, Rates
-from logbridge.entrypoints.settings import Settings
+from logbridge.domain.errors import RateExceeded
+from logbridge.entrypoints.rates import Counters, Rates
 from tests.unit.entrypoints.http.serving import API, FAST, serving
 
 SHOP = Caller(name="shop", key_id="0123456789ab")
@@ -24,30 +23,30 @@ class Clock:
         return self.now_s
 
 
-def rejected(rates: Rates, who: str | Caller) -> RequestRejected:
+def rejected(rates: Rates, who: str | Caller) -> RateExceeded:
     """What one request more of this address or key gets."""
-    with pytest.raises(RequestRejected) as caught:
+    with pytest.raises(RateExceeded) as caught:
         count(rates, who)
     return caught.value
 
 
 def count(rates: Rates, who: str | Caller) -> None:
     if isinstance(who, str):
-        rates.count_address({"client": (who, 5000)})
+        rates.count_address(who)
     else:
         rates.count_key(who)
 
 
 @pytest.mark.parametrize("who", ["192.0.2.1", "2001:db8::1", SHOP, replace(SHOP, rate="2/m")])
 def test_beyond_its_rate_it_is_told_when_to_come_back(who: str | Caller) -> None:
-    """429 names who is limited and by what; after the seconds of Retry-After there is room again."""
+    """The error names who is limited, by what and until when; then there is room again."""
     clock = Clock()
-    rates = Rates(Settings(address_rate="2/m", key_rate="2/m"), clock)
+    rates = Rates("2/m", "2/m", clock)
     count(rates, who)
     clock.now_s += 15.5
     count(rates, who)
     error = rejected(rates, who)
-    assert (error.status, error.headers) == (429, {"Retry-After": "45"})
+    assert error.retry_after_s == 45
     assert "may make 2 requests a minute" in str(error)
     assert ("shop" if isinstance(who, Caller) else who.rpartition("::")[0]) in str(error)
     clock.now_s += 44.5
@@ -58,7 +57,7 @@ def test_beyond_its_rate_it_is_told_when_to_come_back(who: str | Caller) -> None
 
 def test_a_key_of_its_own_rate() -> None:
     """The key's own rate counts instead of the setting's, also where that is larger."""
-    rates = Rates(Settings(key_rate="1/h"))
+    rates = Rates(key_rate="1/h")
     own = Caller(name="own", key_id="1", rate="3/h")
     for _ in range(3):
         count(rates, own)
@@ -69,7 +68,7 @@ def test_a_key_of_its_own_rate() -> None:
 
 def test_each_has_a_count_of_its_own() -> None:
     """No address uses up another's; of IPv6 a network counts as one, mapped IPv4 as IPv4."""
-    rates = Rates(Settings(address_rate="1/h"))
+    rates = Rates(address_rate="1/h")
     count(rates, "192.0.2.1")
     count(rates, "192.0.2.2")
     rejected(rates, "::ffff:192.0.2.1")
@@ -80,7 +79,7 @@ def test_each_has_a_count_of_its_own() -> None:
 
 def test_without_rates_nothing_is_counted() -> None:
     """Empty settings let everything through."""
-    rates = Rates(Settings())
+    rates = Rates()
     for _ in range(100):
         count(rates, SHOP)
         count(rates, "192.0.2.1")

@@ -1,4 +1,4 @@
-"""How many requests a key, and a client's address, may make: 429 beyond it."""
+"""How many requests a key, and a client's address, may make."""
 
 import functools
 import math
@@ -7,15 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_network
 
+from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
-from starlette.types import Scope
 
-from limits import RateLimitItem, RateLimitItemPerSecond
 from logbridge.domain.access import Caller
-from logbridge.entrypoints.http.problems import RequestRejected
-from logbridge.entrypoints.http.proxies import parse_address
-from logbridge.entrypoints.settings import Settings, parse_rate
+from logbridge.domain.errors import RateExceeded
+from logbridge.entrypoints.addresses import parse_address
+from logbridge.entrypoints.settings import parse_rate
 
 # Counters at once. Beyond them the newcomers share one: memory ends, and the limit does not.
 COUNTERS_MAX = 50_000
@@ -94,30 +93,32 @@ class Counters(Storage):
 
 
 class Rates:
-    """Counts requests by address and by key, and rejects those beyond their rate. Both hold for this worker.
+    """Counts requests by address and by key, and rejects those beyond their rate. Both hold for this process.
 
-    now: gives seconds that never go back.
+    address_rate, key_rate: such as ``1000/s``, empty for none; a key may have another rate of its own. now:
+    gives seconds that never go back.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], float] = time.monotonic) -> None:
-        self._address_rate = settings.address_rate
-        self._key_rate = settings.key_rate
+    def __init__(
+        self, address_rate: str = "", key_rate: str = "", now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._address_rate = address_rate
+        self._key_rate = key_rate
         self._now = now
         self._addresses = FixedWindowRateLimiter(Counters(now))
         self._keys = FixedWindowRateLimiter(Counters(now))
 
-    def count_address(self, scope: Scope) -> None:
-        """One request of its client's address. Raises RequestRejected (429)."""
+    def count_address(self, address: str) -> None:
+        """One request of this client's address. Raises RateExceeded."""
         if not self._address_rate:
             return
-        client = scope.get("client")
-        network = _network_of(client[0]) if client else "unknown"
+        network = _network_of(address)
         self._count(
             self._addresses, network, self._address_rate, f"the address {network}", "LOGBRIDGE_ADDRESS_RATE"
         )
 
     def count_key(self, caller: Caller) -> None:
-        """One request of this key. Raises RequestRejected (429)."""
+        """One request of this key. Raises RateExceeded."""
         if rate := caller.rate or self._key_rate:
             source = "its --rate" if caller.rate else "LOGBRIDGE_KEY_RATE"
             self._count(self._keys, caller.key_id, rate, f"the key {caller.name}", source)
@@ -128,10 +129,8 @@ class Rates:
             return
         left_s = limiter.get_window_stats(item, key).reset_time - self._now()
         unit = _UNITS[item.get_expiry()]
-        raise RequestRejected(
-            429,
-            f"{who} may make {item.amount} requests a {unit} ({source})",
-            {"Retry-After": str(max(1, math.ceil(left_s)))},
+        raise RateExceeded(
+            f"{who} may make {item.amount} requests a {unit} ({source})", max(1, math.ceil(left_s))
         )
 
 
