@@ -264,7 +264,7 @@ async def test_http_1_0_is_asked_for_no_body_and_gets_no_chunks() -> None:
 
 async def test_who_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that reads nothing of its answer for a while holds no connection that is to end."""
-    monkeypatch.setattr("logbridge.entrypoints.http.connection.LINGER_S", 0.1)
+    monkeypatch.setattr("logbridge.entrypoints.http.parting.LINGER_S", 0.1)
     app = App()
     async with listening(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)

@@ -129,7 +129,7 @@ async def test_bad_entries_are_refused(client: Client, fields: dict[str, Any], r
     assert not answer.success
     assert list(answer.log_ids) == ["b"]
     assert answer.error_message.startswith("Entry 0: $")
-    verdict = pb.EntryResult.TOO_LARGE if "most" in reason else pb.EntryResult.INVALID
+    verdict = pb.EntryResult.TOO_LARGE if "MAX" in reason else pb.EntryResult.INVALID
     assert [result.verdict for result in answer.results] == [verdict, pb.EntryResult.STORED]
 
 

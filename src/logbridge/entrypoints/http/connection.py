@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of
 from logbridge.entrypoints.http.flow import Flow
 from logbridge.entrypoints.http.lifecycle import Lifecycle
-from logbridge.entrypoints.http.parting import LINGER_S, PARTING_S, Voice, unsent_bytes
+from logbridge.entrypoints.http.parting import PARTING_S, Farewell, Voice
 from logbridge.entrypoints.http.problems import RequestRejected, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.settings import Settings
@@ -52,7 +52,6 @@ class StoppableHttp(HttpToolsProtocol):
         "_hosts",
         "_idle_until_s",
         "_lifecycle",
-        "_linger_until_s",
         "_marked",
         "_parting",
         "_paused_before_s",
@@ -159,43 +158,21 @@ class StoppableHttp(HttpToolsProtocol):
         self.loop.call_later(PARTING_S, self._part_if_idle)
 
     def part(self) -> None:
-        """End in stages (RFC 9112, section 9.6): nothing more is sent, what still comes is thrown away.
-
-        To close with bytes unread would reset the connection, and with it an answer that is on its way.
-        """
+        """End in stages, see Farewell."""
         if self._parting or self.transport.is_closing():
             return
         self._parting = self._deaf = True
         self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-            self._linger_until_s = self.loop.time() + LINGER_S
-            self.loop.call_later(PARTING_S, self._hang_up)
-        else:
-            # TLS has no half: a transport that closes says so, throws away what comes, and waits likewise.
-            self.transport.close()
-            self.loop.call_later(PARTING_S, self._let_go)
+        Farewell(self, self._lifecycle).begin()
 
-    def _hang_up(self) -> None:
-        """Close, unless the client still sends, and so has not seen the end."""
-        if self._heard and not self._lifecycle.draining and self.loop.time() < self._linger_until_s:
-            self._heard = False
-            self.loop.call_later(PARTING_S, self._hang_up)
-        else:
-            self.transport.close()
-            self._let_go()
+    def is_over(self) -> bool:
+        """Whether the connection has ended."""
+        return self not in self.connections
 
-    def _let_go(self, unsent_before: int = 0, since_s: float = 0.0) -> None:
-        """Wait no longer for a client that has all that it was sent, or has read none of it for LINGER_S."""
-        if self not in self.connections:
-            return
-        unsent, now_s = unsent_bytes(self.transport), self.loop.time()
-        if unsent != unsent_before:
-            since_s = now_s
-        if not unsent or now_s - since_s > LINGER_S:
-            self.transport.abort()
-        else:
-            self.loop.call_later(PARTING_S, self._let_go, unsent, since_s)
+    def has_heard(self) -> bool:
+        """Whether something came since it was asked last; it is thrown away by then."""
+        heard, self._heard = self._heard, False
+        return heard
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
