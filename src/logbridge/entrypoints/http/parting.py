@@ -11,8 +11,8 @@ from logbridge.entrypoints.http.lifecycle import Lifecycle
 
 # How long a connection that is to end waits: first for a request under way, then for the client's goodbye.
 PARTING_S = 0.25
-# While the client still sends, it has not seen its answer: it is listened to for so long at the most. So long it
-# may also read nothing of what it was sent.
+# While the client still sends, it has not seen its answer: for so long at the most it is listened to, and may
+# it read nothing of what it was sent.
 LINGER_S = 5.0
 
 
