@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from logbridge.domain.measures import Measures
 from logbridge.entrypoints.http.connection import Connections, StoppableHttp
 from logbridge.entrypoints.http.decode import read_json_body
 from logbridge.entrypoints.http.endpoints import Plain
@@ -30,7 +31,12 @@ class App:
 
     def __init__(self, **settings: Any) -> None:
         self.state = SimpleNamespace(
-            lifecycle=Lifecycle(), settings=Settings(**settings), proxies=None, marked=lambda app: app
+            lifecycle=Lifecycle(),
+            settings=Settings(**settings),
+            proxies=None,
+            marked=lambda app: app,
+            measures=Measures(),
+            routes=frozenset(),
         )
         if trusted := settings.get("trusted_proxies"):
             self.state.proxies = Proxies(trusted)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from logbridge.domain.entry import EntryDraft, EntryMaker, LogEntry
+from logbridge.domain.entry import EntryDraft, EntryMaker, LogEntry, text_bytes
 from logbridge.domain.errors import (
     EntryTooLarge,
     InvalidEntry,
@@ -11,6 +11,7 @@ from logbridge.domain.errors import (
     QueryNotSupported,
     ServiceForbidden,
 )
+from logbridge.domain.measures import Measures
 from logbridge.domain.outcome import Cause, Outcome, Refused
 from logbridge.domain.policy import Asked, DeadlinePolicy, RequestLimits
 from logbridge.domain.ports import Deadline, LogReader, LogSink, SinkHealth
@@ -24,7 +25,8 @@ class LogBridge:
 
     delivered: the chain that answers when the log service has. durable: the one that answers when the entry
     is on the disk here, None without a spool. always_durable: every write takes that one, asked or not.
-    reader: where entries are read, None behind a sink that only writes.
+    reader: where entries are read, None behind a sink that only writes. measures: counts what becomes of
+    each.
     monotonic: seconds of a clock that only goes forward, the one that deadlines count in.
     """
 
@@ -39,8 +41,10 @@ class LogBridge:
         limits: RequestLimits,
         deadlines: DeadlinePolicy,
         monotonic: Callable[[], float],
+        measures: Measures,
     ) -> None:
         self.limits = limits
+        self.measures = measures
         self._delivered = delivered
         self._durable = durable
         self._always_durable = always_durable
@@ -53,8 +57,11 @@ class LogBridge:
         """Write one log. What is wrong with it is an outcome too (Refused, with the field and the reason)."""
         entry = self._made(draft, "", asked.services)
         if not isinstance(entry, LogEntry):
+            self.measures.outcome(entry, _service_of(draft))
             return entry
+        self.measures.counts.bytes += text_bytes(entry)
         outcomes = await self._chain(asked).write((entry,), deadline=self._deadline(asked))
+        self.measures.outcome(outcomes[0], entry.service_name)
         return outcomes[0]
 
     async def write_batch(
@@ -70,8 +77,16 @@ class LogBridge:
         made = [self._made(draft, arrived, asked.services) for draft in drafts]
         entries = [entry for entry in made if isinstance(entry, LogEntry)]
         chain, deadline = self._chain(asked), self._deadline(asked)
+        self.measures.counts.bytes += sum(map(text_bytes, entries))
         written = iter(await chain.write(entries, deadline=deadline) if entries else ())
-        return [next(written) if isinstance(entry, LogEntry) else entry for entry in made]
+        outcomes = [next(written) if isinstance(entry, LogEntry) else entry for entry in made]
+        self._measure(drafts, outcomes)
+        return outcomes
+
+    def _measure(self, drafts: Sequence[EntryDraft | InvalidEntry], outcomes: Sequence[Outcome]) -> None:
+        self.measures.counts.batches.observe(len(outcomes))
+        for draft, outcome in zip(drafts, outcomes, strict=True):
+            self.measures.outcome(outcome, _service_of(draft))
 
     def check_batch_size(self, count: int) -> None:
         """Raises InvalidRequest for an empty batch and LimitExceeded for one over MAX_BATCH_SIZE."""
@@ -136,6 +151,10 @@ class LogBridge:
     def _deadline(self, asked: Asked) -> Deadline:
         wait_s = self._deadlines.request_s if asked.timeout_s is None else asked.timeout_s
         return Deadline(self._monotonic() + wait_s)
+
+
+def _service_of(draft: EntryDraft | InvalidEntry) -> str:
+    return "" if isinstance(draft, InvalidEntry) else draft.fields.service_name or ""
 
 
 def refused(error: InvalidEntry, log_id: str = "") -> Refused:

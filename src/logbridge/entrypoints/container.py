@@ -1,6 +1,8 @@
 """The only place that names concrete adapters, and builds the chains that writes go through."""
 
 import asyncio
+import functools
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from dependency_injector import containers, providers
 from logbridge.adapters.delivery.admission import Admission, InFlight
 from logbridge.adapters.delivery.breaker import Breaker
 from logbridge.adapters.delivery.coalesce import Coalesce
+from logbridge.adapters.delivery.observe import Observe
 from logbridge.adapters.delivery.retry import Retry
 from logbridge.adapters.delivery.spooler import Spooler
 from logbridge.adapters.delivery.timeout import Timeout
@@ -29,7 +32,8 @@ from logbridge.adapters.spool.spool import SpoolLimits, SqliteSpool
 from logbridge.adapters.sqlite.store import SqliteStore
 from logbridge.adapters.sqlite.upkeep import StoreFile
 from logbridge.domain.entry import EntryMaker
-from logbridge.domain.errors import InvalidSetting
+from logbridge.domain.errors import InvalidSetting, StoreError
+from logbridge.domain.measures import Measures, Waiting
 from logbridge.domain.policy import (
     AdmissionPolicy,
     BatchPolicy,
@@ -46,6 +50,9 @@ from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
 from logbridge.entrypoints.tls import naming_settings, sink_files
+from logbridge.entrypoints.vitals import Gauges, Vitals
+
+logger = logging.getLogger(__name__)
 
 _RANDOM = Random()  # noqa: S311 (jitter, no secrets)
 
@@ -84,12 +91,18 @@ def store_file(settings: Settings) -> StoreFile:
     return StoreFile(Path(path))
 
 
-def build_core(sink: LogSink, settings: Settings) -> Turns:
-    """What every write goes through, from the inside out: sink → timeout → breaker → turns."""
+def build_breaker(sink: LogSink, settings: Settings, measures: Measures) -> Breaker:
+    """sink → timeout → observe → breaker."""
     timed = Timeout(sink, settings.attempt_timeout_s, time.monotonic)
-    # Inside the turns: who waits for a turn when the log service goes away learns it at once, too.
-    guarded = Breaker(timed, BreakerPolicy(), time.monotonic)
-    return Turns(guarded, build_admission_policy(settings).writes_at_once_max, time.monotonic)
+    return Breaker(Observe(timed, measures, time.monotonic), BreakerPolicy(), time.monotonic)
+
+
+def build_core(breaker: LogSink, settings: Settings) -> Turns:
+    """What every write goes through, from the inside out: breaker → turns.
+
+    The breaker is inside: who waits for a turn when the log service goes away learns it at once, too.
+    """
+    return Turns(breaker, build_admission_policy(settings).writes_at_once_max, time.monotonic)
 
 
 def build_coalesce(core: LogSink, settings: Settings) -> Coalesce | None:
@@ -98,14 +111,18 @@ def build_coalesce(core: LogSink, settings: Settings) -> Coalesce | None:
 
 
 def build_delivered(
-    core: LogSink, coalesce: Coalesce | None, settings: Settings, in_flight: InFlight
+    core: LogSink, coalesce: Coalesce | None, settings: Settings, in_flight: InFlight, measures: Measures
 ) -> Admission:
     """The chain that answers when the log service has: core → coalesce → retry → admission.
 
     Retry is outside: each write has its own budget, and comes back into another batch than the one it was in.
     """
     retry = Retry(
-        coalesce or core, RetryPolicy(budget_s=settings.retry_budget_s), time.monotonic, _RANDOM.random
+        coalesce or core,
+        RetryPolicy(budget_s=settings.retry_budget_s),
+        time.monotonic,
+        _RANDOM.random,
+        measures.retry,
     )
     return Admission(retry, build_admission_policy(settings), in_flight)
 
@@ -166,6 +183,18 @@ def open_spool(settings: Settings, token: str) -> Spool | None:
         raise
 
 
+async def spool_waiting(settings: Settings) -> Waiting | None:
+    """What waits in the spool, of all workers; None without one, or while it cannot be read."""
+    if not settings.spool_url:
+        return None
+    try:
+        status = await asyncio.to_thread(open_inventory(settings).status)
+    except StoreError as error:
+        logger.warning("%s", error)
+        return None
+    return Waiting(status.waiting, status.bytes, status.oldest, status.dead, status.delivered, status.resent)
+
+
 def build_maker(settings: Settings) -> EntryMaker:
     """Entries with UUIDv7 ids (RFC 9562: ordered by time) and times of arrival in UTC."""
     return EntryMaker(
@@ -218,6 +247,7 @@ def build_bridge(
     reader: LogReader | None,
     maker: EntryMaker,
     settings: Settings,
+    measures: Measures,
 ) -> LogBridge:
     """The use cases over both chains."""
     return LogBridge(
@@ -233,6 +263,21 @@ def build_bridge(
         ),
         deadlines=DeadlinePolicy(request_s=settings.request_timeout_s),
         monotonic=time.monotonic,
+        measures=measures,
+    )
+
+
+def build_vitals(
+    measures: Measures, in_flight: InFlight, breaker: Breaker, settings: Settings, board: Path | None
+) -> Vitals:
+    """How the bridge is."""
+    return Vitals(
+        measures,
+        lambda: Gauges(in_flight.entries, in_flight.bytes, breaker.away),
+        functools.partial(spool_waiting, settings),
+        writes=[f"{settings.api_prefix}/write", f"{settings.api_prefix}/batch"],
+        folder=board,
+        now_s=time.time,
     )
 
 
@@ -244,24 +289,33 @@ class Container(containers.DeclarativeContainer):
     maker = providers.Singleton(build_maker, settings)
     sink = providers.Singleton(open_sink, settings)
     reader = providers.Singleton(reader_of, sink)
+    measures = providers.Singleton(Measures, time.time)
     in_flight = providers.Singleton(InFlight)
-    core = providers.Singleton(build_core, sink, settings)
+    breaker = providers.Singleton(build_breaker, sink, settings, measures)
+    core = providers.Singleton(build_core, breaker, settings)
     spool = providers.Singleton(open_spool, settings, spool_token)
     spooler = providers.Singleton(build_spooler, core, spool)
     coalesce = providers.Singleton(build_coalesce, core, settings)
-    delivered = providers.Singleton(build_delivered, core, coalesce, settings, in_flight)
+    delivered = providers.Singleton(build_delivered, core, coalesce, settings, in_flight, measures)
     durable = providers.Singleton(build_durable, spooler, settings, in_flight)
-    bridge = providers.Singleton(build_bridge, delivered, durable, reader, maker, settings)
+    bridge = providers.Singleton(build_bridge, delivered, durable, reader, maker, settings, measures)
+    board: "providers.Object[Path | None]" = providers.Object(None)
+    vitals = providers.Singleton(build_vitals, measures, in_flight, breaker, settings, board)
     store = providers.Singleton(open_store, settings)
     keys = providers.Singleton(open_keys, settings)
 
 
-def make_container(settings: Settings, sink: LogSink | None = None, spool_token: str = "") -> Container:
+def make_container(
+    settings: Settings, sink: LogSink | None = None, spool_token: str = "", board: Path | None = None
+) -> Container:
     """The container of these settings; with ``sink`` in place of the one that they name.
 
-    spool_token: of the bridge that holds the spool directory, for its workers.
+    spool_token: of the bridge that holds the spool directory, for its workers. board: the folder where
+    workers show each other what they count, None for a bridge of one process.
     """
-    container = Container(settings=settings, spool_token=providers.Object(spool_token))
+    container = Container(
+        settings=settings, spool_token=providers.Object(spool_token), board=providers.Object(board)
+    )
     if sink is not None:
         container.sink.override(providers.Object(sink))
     return container

@@ -5,6 +5,7 @@ import pytest
 from logbridge.adapters.memory import MemorySink, accept, fail, lose, refuse
 from logbridge.domain.entry import EntryMaker, classify
 from logbridge.domain.errors import InvalidEntry, InvalidRequest, LimitExceeded, QueryNotSupported
+from logbridge.domain.measures import Measures
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
 from logbridge.domain.policy import DeadlinePolicy, RequestLimits
 from logbridge.domain.query import LogFilter, LogQuery
@@ -21,6 +22,7 @@ def bridge(sink: MemorySink, *, readable: bool = True) -> LogBridge:
         maker=MAKER,
         limits=RequestLimits(batch_entries_max=3),
         deadlines=DeadlinePolicy(),
+        measures=Measures(),
         monotonic=time.monotonic,
     )
 

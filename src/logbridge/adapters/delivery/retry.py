@@ -13,7 +13,8 @@ from logbridge.domain.ports import Deadline, LogSink
 class Retry(Link):
     """A link that shrinks: only entries that failed go again, unknown ones only to a peer that honours ids.
 
-    random: gives 0 to 1, for the jitter. Closing it ends all pauses: who waits to try again has its answer.
+    random: gives 0 to 1, for the jitter. on_retry: is told how many entries go again. Closing it ends all
+    pauses: who waits to try again has its answer.
     """
 
     def __init__(
@@ -22,11 +23,13 @@ class Retry(Link):
         policy: RetryPolicy,
         monotonic: Callable[[], float],
         random: Callable[[], float],
+        on_retry: Callable[[int], object] = lambda _: None,
     ) -> None:
         super().__init__(next_sink)
         self._policy = policy
         self._monotonic = monotonic
         self._random = random
+        self._on_retry = on_retry
         self._stopping = asyncio.Event()
         self._writes = 0
         self._idle = asyncio.Event()  # looked at by aclose only
@@ -58,6 +61,7 @@ class Retry(Link):
                 break
             # Asked again: another peer may have come meanwhile.
             going = await self._safe(outcomes, limit)
+            self._on_retry(len(going))
             fresh = await self._next.write([entries[index] for index in going], deadline=limit)
             for index, outcome in zip(going, fresh, strict=True):
                 outcomes[index] = _after(outcomes[index], outcome)

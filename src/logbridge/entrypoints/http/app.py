@@ -27,6 +27,7 @@ from logbridge.entrypoints.http.routes import Parts, api_routes, operations, roo
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
 from logbridge.entrypoints.http.tail import Tail
+from logbridge.entrypoints.http.watch_endpoints import MetricsEndpoint, StatsEndpoint
 from logbridge.entrypoints.rates import Rates
 
 
@@ -46,11 +47,13 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     """The application over a container's bridge. session_secret: what several workers sign sessions with.
 
     ``app.state.lifecycle`` tells it that the server is stopping, and closes the container: when the server
-    begins to drain, or else when the lifespan ends. Its ``settings``, ``proxies`` and ``marked``, which makes
-    answers readable for listed origins, are for connections.
+    begins to drain, or else when the lifespan ends. Its ``settings``, ``proxies``, ``measures``, ``routes``
+    (by which requests are counted) and ``marked``, which makes answers readable for listed origins, are for
+    connections.
     """
     settings = container.settings()
     bridge = container.bridge()
+    vitals = container.vitals()
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
     sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES))
@@ -62,16 +65,24 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         start(container)
+        vitals.start()
         lifecycle.serve()
         try:
             yield
         finally:
             await lifecycle.drain(settings.drain_s)
+            await vitals.stop()
 
     cross_origin = functools.partial(
         CrossOrigin, origins=settings.cors_origins, methods=[operation.method for operation in table]
     )
-    parts = Parts(endpoints, Tail(bridge, gate, settings, lifecycle), SessionEndpoints(gate, sessions))
+    parts = Parts(
+        endpoints,
+        Tail(bridge, gate, settings, lifecycle),
+        SessionEndpoints(gate, sessions),
+        StatsEndpoint(vitals, gate, settings, lifecycle),
+        MetricsEndpoint(vitals, gate, settings),
+    )
     routes = api_routes(table, parts)
     app = Bridge(
         routes=[
@@ -94,6 +105,8 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     app.state.marked = short
     app.state.lifecycle = lifecycle
     app.state.settings = settings
+    app.state.measures = bridge.measures
+    app.state.routes = frozenset(route.path for route in app.routes if isinstance(route, Route))
     app.state.proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
     return app
 

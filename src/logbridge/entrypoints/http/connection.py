@@ -1,6 +1,7 @@
 """One HTTP connection: uvicorn's, which also keeps limits and knows how to leave when the bridge stops."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
@@ -11,6 +12,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from logbridge.domain.measures import Measures
 from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of
 from logbridge.entrypoints.http.flow import Flow
 from logbridge.entrypoints.http.lifecycle import Lifecycle
@@ -19,6 +21,11 @@ from logbridge.entrypoints.http.problems import RequestRejected, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.settings import Settings
 
+# What answers to no request are counted as.
+_REFUSALS = {400: "not HTTP", 408: "head too slow", 431: "head too large", 503: "too many connections"}
+# By these methods and by routes requests are counted; others together, or anybody could make up more.
+_METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "POST"))
+OTHER = "other"
 _FRAMING = (b"content-length", b"transfer-encoding")
 # Where in a request the client is. BETWEEN: it has sent all of one, and nothing of the next.
 _BETWEEN, _HEAD, _BODY = 0, 1, 2
@@ -53,9 +60,12 @@ class StoppableHttp(HttpToolsProtocol):
         "_idle_until_s",
         "_lifecycle",
         "_marked",
+        "_measures",
+        "_noted",
         "_parting",
         "_paused_before_s",
         "_proxies",
+        "_routes",
         "_running",
         "_settings",
         "_since_s",
@@ -76,6 +86,9 @@ class StoppableHttp(HttpToolsProtocol):
         self._proxies: Proxies | None = state.proxies
         # As every answer of the application is.
         self._marked: Callable[[ASGIApp], ASGIApp] = state.marked
+        self._measures: Measures = state.measures
+        self._routes: frozenset[str] = state.routes
+        self._noted = self._note
         # uvicorn's own ``cycle`` is the newest one, which may wait behind this one.
         self._running: RequestResponseCycle | None = None
         self._wakes_s = 0.0
@@ -93,6 +106,7 @@ class StoppableHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         super().connection_made(transport)
+        self._measures.connections += 1
         self.flow = Flow(transport, self.loop.time)
         self._voice = Voice(self)
         if self._proxies is not None and not (self.client and self._proxies.trusts(self.client[0])):
@@ -110,6 +124,7 @@ class StoppableHttp(HttpToolsProtocol):
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
+        self._measures.connections -= 1
         self._voice.connection = None
         if not self.connections:
             self.server_state.none_left.set()
@@ -277,6 +292,7 @@ class StoppableHttp(HttpToolsProtocol):
         """The connection ends with this answer; with the one under way, if that is another request's."""
         self._deaf = True
         if self._answered:
+            self._measures.refusal(_REFUSALS[status])
             self.transport.write(bytes_of(problem(status, reason), self.server_state.default_headers))
             self.part()
         elif self._stage == _BODY and self._running is self.cycle:
@@ -348,6 +364,7 @@ class StoppableHttp(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        cycle.began_s, cycle.on_answer = time.perf_counter(), self._noted
         app: Any = self.app
         if self._hosts != 1 and (version != "1.0" or self._hosts):
             app = self._marked(cycle.refusing(400, "a request has one Host header (RFC 9112, section 3.2)"))
@@ -394,6 +411,16 @@ class StoppableHttp(HttpToolsProtocol):
             if self._lifecycle.draining:
                 app = self._marked(cast(Exchange, cycle).refuse)
         super()._start_asgi_task(cycle, app)
+
+    def _note(self, exchange: Exchange, status: int) -> None:
+        scope: Any = exchange.scope
+        method, path = scope["method"], scope["path"]
+        self._measures.request(
+            method if method in _METHODS else OTHER,
+            path if path in self._routes else OTHER,
+            status,
+            time.perf_counter() - exchange.began_s,
+        )
 
     def _part_if_idle(self) -> None:
         if self._answered:

@@ -12,11 +12,11 @@ from starlette.types import Receive, Scope, Send
 
 from logbridge.domain.access import Scope as Right
 from logbridge.domain.entry import EntryDraft, split_path
-from logbridge.domain.errors import InvalidRequest, LogbridgeError
+from logbridge.domain.errors import InvalidEntry, InvalidRequest, LogbridgeError
 from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts, test_service
 from logbridge.domain.outcome import Accepted, Outcome, Unknown
 from logbridge.domain.policy import Asked
-from logbridge.domain.service import LogBridge
+from logbridge.domain.service import LogBridge, refused
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.decode import (
     ClientLeft,
@@ -109,7 +109,7 @@ class Endpoints:
     async def write(self, scope: Scope, receive: Receive) -> Answer:
         asked = read_asked(scope, self._gate.admit(scope, Right.WRITE).services)
         # The body has no name here: it would stay in memory for as long as the write is under way.
-        draft = decode_entry(await read_json_body(scope, receive, self._body_bytes_max))
+        draft = self._decoded(await read_json_body(scope, receive, self._body_bytes_max))
         outcome = await self._bridge.write(draft, asked)
         result = write_result(outcome)
         if not isinstance(outcome, Accepted):
@@ -117,6 +117,13 @@ class Endpoints:
         if outcome.spooled:
             return ok(result, 202, _applied(asked))
         return ok(result)
+
+    def _decoded(self, body: bytes) -> EntryDraft:
+        try:
+            return decode_entry(body)
+        except InvalidEntry as error:
+            self._bridge.measures.outcome(refused(error), "")
+            raise
 
     async def batch(self, scope: Scope, receive: Receive) -> Answer:
         asked = read_asked(scope, self._gate.admit(scope, Right.WRITE).services)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -49,7 +49,14 @@ class Signal:
 
 
 class Exchange(RequestResponseCycle):
-    """uvicorn's cycle, which sends a whole answer with one write; ``Task.cancel`` on it answers 503."""
+    """uvicorn's cycle, which sends a whole answer with one write; ``Task.cancel`` on it answers 503.
+
+    on_answer: is told the exchange and the status when its answer begins. began_s: when it began itself, as
+    time.perf_counter counts.
+    """
+
+    on_answer: "Callable[[Exchange, int], None]"
+    began_s: float
 
     # Why the rest of its body will not be read; of the class, because nearly no request has one.
     rejection: RequestRejected | None = None
@@ -121,6 +128,8 @@ class Exchange(RequestResponseCycle):
         if self.waiting_for_100_continue and self.more_body:
             # Its body may come or not, so that nobody could say where the next request begins.
             self.keep_alive = False
+        if message["type"] == "http.response.start" and not self.response_started:
+            self.on_answer(self, message["status"])
         if self.ends_with_connection:
             await self._send_piece(message)
         elif message["type"] != WHOLE:
@@ -129,6 +138,7 @@ class Exchange(RequestResponseCycle):
         elif self._takes_the_short_way():
             self._send_whole(message["answer"])
         else:
+            self.on_answer(self, message["answer"].status)
             for part in message["answer"].parts():
                 await super().send(part)
 
@@ -158,6 +168,7 @@ class Exchange(RequestResponseCycle):
         )
 
     def _send_whole(self, answer: Answer) -> None:
+        self.on_answer(self, answer.status)
         head = _head(answer.status, answer.media_type, *self.default_headers)
         self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(answer.body), answer.body))
         self.response_started = self.response_complete = True

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from logbridge.domain.access import Scope as Right
 from logbridge.domain.query import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain, failed_batch, failed_query, failed_write
+from logbridge.entrypoints.http.events import EVENT_STREAM
 from logbridge.entrypoints.http.parameters import REQUEST_TIMEOUT_S_MAX, REQUEST_TIMEOUT_S_MIN
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import (
@@ -33,11 +34,23 @@ from logbridge.entrypoints.http.schema import (
     level_pattern,
 )
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
+from logbridge.entrypoints.http.stats import (
+    Errors,
+    FailureShown,
+    InFlight,
+    Latency,
+    Performance,
+    Point,
+    SpoolShown,
+    Stats,
+    Upstream,
+    Window,
+)
 from logbridge.entrypoints.http.tail import Tail
+from logbridge.entrypoints.http.watch_endpoints import MetricsEndpoint, StatsEndpoint
+from logbridge.entrypoints.pulse import HISTORY_S
 from logbridge.entrypoints.results import BatchResult, WriteResult
 from logbridge.entrypoints.settings import Settings
-
-EVENT_STREAM = "text/event-stream"
 
 
 class Response(Struct, frozen=True):
@@ -64,6 +77,8 @@ class Parts(Struct, frozen=True):
     endpoints: Endpoints
     tail: Tail
     sessions: SessionEndpoints
+    stats: StatsEndpoint
+    metrics: MetricsEndpoint
 
 
 class Operation(Struct, frozen=True):
@@ -114,10 +129,9 @@ _HEALTHY = Health("healthy", _TIME, True, _SERVICE, "")
 _UNHEALTHY = Health("unhealthy", _TIME, False, _SERVICE, "nothing listens at localhost:50051")
 
 _SESSION = Session(keys=True, name="shop", scopes=["read", "write"], services=["shop"])
-_READING = (
-    "What a key that is bound to services sees is narrowed to these. Without keys it answers callers on "
-    "this machine only, unless LOGBRIDGE_OPEN has read."
-)
+_STRANGERS = "Without keys it answers callers on this machine only, unless LOGBRIDGE_OPEN has read."
+_READING = f"What a key that is bound to services sees is narrowed to these. {_STRANGERS}"
+METRICS = "text/plain"
 # An empty value asks for nothing, as if it had been left out.
 _TIME_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"const": ""}]}
 _FILTERS = (
@@ -146,6 +160,30 @@ _PAGE = (
     Parameter(
         "offset", "Logs to pass over.", {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX, "default": 0}
     ),
+)
+_LATENCY = Latency(2.1, 4.8, 11.3)
+_COUNTED = {"accepted": 5121, "spooled": 0, "refused": 3, "failed": 0, "unknown": 0}
+_STATS = Stats(
+    "logbridge", "0.1.0", "2024-08-30T10:30:45.123456+00:00", "2024-08-30T10:00:00.000000+00:00", 1845.1, 1,
+    Performance(
+        [Window(1, 512.0, 512.0, 0.0, 498.0, 66560.0, _LATENCY)],
+        InFlight(12, 10000, 1560, 67108864), 40, 1, _COUNTED, 5130, 1.0,
+        [Point(1725013844, 512, 0, 0, 0, 0, 498, _LATENCY)],
+    ),
+    Errors(
+        3, {"invalid": 3}, {"422": 3}, {},
+        [FailureShown(
+            "2024-08-30T10:30:40.000000+00:00", "refused", "invalid",
+            "$.message: Expected `str` of length >= 1", "shop", 3,
+        )],
+    ),
+    Upstream("grpc://localhost:50051", "available", {"accepted": 640}, _LATENCY, 8.0, 0),
+    SpoolShown(0, 0, 1073741824, 0.0, 0, 0, 0),
+)  # fmt: skip
+_HISTORY = Parameter(
+    "history",
+    "Seconds of the past to show, one point each.",
+    {"type": "integer", "minimum": 0, "maximum": HISTORY_S, "default": 0},
 )
 _RESUME = Parameter(
     "Last-Event-ID",
@@ -220,6 +258,7 @@ def operations(prefix: str) -> tuple[Operation, ...]:
     groups = {
         "write": _writing(prefix),
         "read": _reading(prefix),
+        "watch": _watching(prefix),
         "session": _session(prefix),
         "health": _about(prefix),
     }
@@ -293,6 +332,30 @@ def _reading(prefix: str) -> tuple[Operation, ...]:
             },
             _READING,
             parameters=(*_FILTERS, _RESUME),
+            right=Right.READ,
+        ),
+    )  # fmt: skip
+
+
+def _watching(prefix: str) -> tuple[Operation, ...]:
+    return (
+        Operation(
+            "stats", "GET", f"{prefix}/stats", "How the bridge is: rates, latencies, failures, spool",
+            lambda parts: parts.stats,
+            {200: Response("All workers together.", (Stats,), _STATS), **_problems(401, 403, 422, 429)},
+            "With Accept: text/event-stream an event like it each second, whose history is the last second. "
+            "Failures of other services than a key's own are not shown to it. " + _STRANGERS,
+            parameters=(_HISTORY,),
+            right=Right.READ,
+        ),
+        Operation(
+            "metrics", "GET", "/metrics", "The metrics for Prometheus",
+            lambda parts: Plain(parts.metrics.show),
+            {
+                200: Response("All workers together.", (str,), "logbridge_upstream_away 0.0\n", METRICS),
+                **_problems(401, 403, 429),
+            },
+            "In the text format of Prometheus, or as OpenMetrics where that is accepted. " + _STRANGERS,
             right=Right.READ,
         ),
     )  # fmt: skip

@@ -8,9 +8,11 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import uvicorn
@@ -47,31 +49,39 @@ def serve(settings: Settings, workers: int = 1) -> int:
     allow_open_files()
     begin_logging(settings.log_level, traces=settings.debug)
     # Held by this process for all workers. What is wrong with it is one line, before the start.
-    with holding_spool(settings, look=workers > 1) as token:
-        make = functools.partial(make_worker_app, settings, token, secrets.token_bytes(SECRET_BYTES))
+    with (
+        holding_spool(settings, look=workers > 1) as token,
+        bind(settings) as listener,
+        _clean_exit(),
+        tempfile.TemporaryDirectory(prefix="logbridge-", ignore_cleanup_errors=True) as board,
+    ):
+        folder = Path(board)
+        secret = secrets.token_bytes(SECRET_BYTES)
+        make = functools.partial(make_worker_app, settings, token, secret, folder)
         app = make if workers > 1 else _app(settings, token)
-        with bind(settings) as listener, _clean_exit():
-            warn_of_open_doors(settings, settings.app_name, listener.getsockname()[0])
-            announce(settings, listener)
-            config = _config(app, settings, workers)
-            if workers > 1:
-                return Workers(config, listener, settings).serve()
-            DrainingServer(config, settings, again=end_at_once).run(sockets=[listener])
+        warn_of_open_doors(settings, settings.app_name, listener.getsockname()[0])
+        announce(settings, listener)
+        config = _config(app, settings, workers)
+        if workers > 1:
+            return Workers(config, listener, settings, folder).serve()
+        DrainingServer(config, settings, again=end_at_once).run(sockets=[listener])
     return 0
 
 
-def _app(settings: Settings, spool_token: str, session_secret: bytes = b"") -> Starlette:
-    return create_app(make_container(settings, spool_token=spool_token), session_secret)
+def _app(
+    settings: Settings, spool_token: str, session_secret: bytes = b"", board: Path | None = None
+) -> Starlette:
+    return create_app(make_container(settings, spool_token=spool_token, board=board), session_secret)
 
 
-def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes) -> Starlette:
+def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes, board: Path) -> Starlette:
     """The application of one of several processes. spool_token: of the bridge that holds the spool, or "".
 
-    session_secret: the one that all workers sign sessions with.
+    session_secret: the one that all workers sign sessions with. board: the folder of what they count.
     """
     begin_logging(settings.log_level, traces=settings.debug)
     try:
-        return _app(settings, spool_token, session_secret)
+        return _app(settings, spool_token, session_secret, board)
     except InvalidSetting as error:
         _begin_again_later(error)
     except (KeysError, StoreError) as error:

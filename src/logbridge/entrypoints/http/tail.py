@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
 from logbridge.domain.access import Caller
@@ -15,20 +13,15 @@ from logbridge.domain.errors import InvalidRequest, LogbridgeError, ReaderError,
 from logbridge.domain.query import Followed
 from logbridge.domain.service import LogBridge
 from logbridge.entrypoints.http.access import Gate
+from logbridge.entrypoints.http.events import KEEP_ALIVE, event, no_events, send_events
 from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle, cancel
 from logbridge.entrypoints.http.parameters import read_filter
-from logbridge.entrypoints.http.parting import PARTING_S
 from logbridge.entrypoints.http.problems import error_answer
 from logbridge.entrypoints.http.schema import log_record
 from logbridge.entrypoints.settings import Settings
 
 KEEP_ALIVE_S = 15.0
 _SEQUENCE_MAX = 2**63 - 1
-_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
 
 
 class Tail:
@@ -45,6 +38,7 @@ class Tail:
         keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
         self._bridge = bridge
+        self._measures = bridge.measures
         self._gate = gate
         self._settings = settings
         self._lifecycle = lifecycle
@@ -55,75 +49,46 @@ class Tail:
         try:
             caller = self._gate.admit(scope, Right.READ)
             stream = self._bridge.follow(read_filter(scope), _resume_after(scope), caller.services)
-            await self._follow(stream, caller, interrupts, send, endless=scope["method"] != "HEAD")
+            async with contextlib.aclosing(stream):
+                first = await self._first(stream, interrupts)
+                frames = no_events() if scope["method"] == "HEAD" else self._frames(first, stream, caller)
+                with self._measures.tail():
+                    await send_events(frames, interrupts, send)
         except LogbridgeError as error:
             await error_answer(error, lambda _: {}).send(send)
         finally:
             await interrupts.aclose()
 
-    async def _follow(
-        self,
-        stream: AsyncGenerator[Followed, None],
-        caller: Caller,
-        interrupts: Interrupts,
-        send: Send,
-        *,
-        endless: bool,
-    ) -> None:
+    async def _first(self, stream: AsyncGenerator[Followed, None], interrupts: Interrupts) -> Followed:
+        """The first item decides between an answer and a problem, so it comes before the status."""
         coming = asyncio.ensure_future(anext(stream))
         try:
-            # The first item decides between an answer and a problem, so it comes before the status.
-            started = await interrupts.wait_for(coming, self._settings.request_timeout_s)
-            first = coming.result() if started else _no_answer()
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            if endless:
-                await self._until_interrupted(self._send_events(first, stream, caller, send), interrupts)
-            if not interrupts.left.done():
-                await _end(send)
+            if await interrupts.wait_for(coming, self._settings.request_timeout_s):
+                return coming.result()
         finally:
             await cancel(coming)
-            await stream.aclose()
+        raise ReaderUnavailable("the log service did not begin to follow in time")
 
-    async def _until_interrupted(self, work: Coroutine[Any, Any, None], interrupts: Interrupts) -> None:
-        # As a task: a client that does not read must not hold up a stop.
-        sending = asyncio.ensure_future(work)
-        try:
-            if await interrupts.wait_for(sending):
-                sending.result()
-        finally:
-            await cancel(sending)
-
-    async def _send_events(
-        self, first: Followed, stream: AsyncGenerator[Followed, None], caller: Caller, send: Send
-    ) -> None:
+    async def _frames(
+        self, first: Followed, stream: AsyncGenerator[Followed, None], caller: Caller
+    ) -> AsyncGenerator[str, None]:
+        yield _frame(first)
         coming = asyncio.ensure_future(anext(stream))
         try:
-            await _send_frame(send, first)
             while True:
                 await asyncio.wait((coming,), timeout=self._keep_alive_s)
                 if not self._gate.still_lets_in(caller):
                     return
                 if coming.done():
-                    await _send_frame(send, coming.result())
+                    yield _frame(coming.result())
                     coming = asyncio.ensure_future(anext(stream))
                 else:
-                    await _send_text(send, ": keep-alive\n\n")
+                    yield KEEP_ALIVE
         except (ReaderError, StopAsyncIteration):
             # The log service is lost: the client connects again, with the last id it saw.
             return
         finally:
             await cancel(coming)
-
-
-async def _end(send: Send) -> None:
-    """The last piece; who does not read does not see it."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PARTING_S):
-            await send({"type": "http.response.body", "body": b""})
-
-
-def _no_answer() -> Followed:
-    raise ReaderUnavailable("the log service did not begin to follow in time")
 
 
 def _resume_after(scope: Scope) -> int | None:
@@ -136,13 +101,7 @@ def _resume_after(scope: Scope) -> int | None:
     return int(text)
 
 
-async def _send_frame(send: Send, followed: Followed) -> None:
+def _frame(followed: Followed) -> str:
     if followed.entry is None:
-        await _send_text(send, f"id: {followed.sequence}\n: following\n\n")
-    else:
-        record = msgspec.json.encode(log_record(followed.entry)).decode()
-        await _send_text(send, f"id: {followed.sequence}\ndata: {record}\n\n")
-
-
-async def _send_text(send: Send, text: str) -> None:
-    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        return f"id: {followed.sequence}\n: following\n\n"
+    return f"id: {followed.sequence}\n{event(log_record(followed.entry))}"

@@ -6,12 +6,14 @@ import signal
 import socket
 import threading
 from multiprocessing.connection import wait
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
+from logbridge.entrypoints.board import bury
 from logbridge.entrypoints.http.draining import RETIRE, STOPS, DrainingServer
 from logbridge.entrypoints.process import end_at_once, end_with_parent
 from logbridge.entrypoints.settings import Settings
@@ -59,10 +61,16 @@ class Worker(multiprocess.Process):
 
 
 class Workers(Multiprocess):
-    """The supervisor. A stop is passed on and waited for; a second one ends all of them at once."""
+    """The supervisor. A stop is passed on and waited for; a second one ends all of them at once.
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, settings: Settings) -> None:
+    board: the folder of what the workers count.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, settings: Settings, board: Path
+    ) -> None:
         super().__init__(config, [listener])
+        self._board = board
         self.should_exit: SignalledEvent = SignalledEvent()
         self._settings = settings
         self._made: list[Worker] = []
@@ -92,6 +100,9 @@ class Workers(Multiprocess):
             worker.process.join()
 
     def _make(self, config: uvicorn.Config, sockets: list[socket.socket]) -> Worker:
+        for worker in self._made:
+            if worker.exitcode is not None and worker.pid is not None:
+                bury(self._board, worker.pid)
         self._made = [worker for worker in self._made if worker.exitcode is None]
         self._made.append(Worker(config, sockets, self._settings, self.should_exit.file))
         return self._made[-1]
