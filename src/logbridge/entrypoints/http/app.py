@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from logbridge import __version__
 from logbridge.entrypoints.container import Container, close, start, utc_now
 from logbridge.entrypoints.http.access import Gate
+from logbridge.entrypoints.http.console_pages import Console
 from logbridge.entrypoints.http.cors import CrossOrigin
 from logbridge.entrypoints.http.docs_pages import docs_routes
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain
@@ -60,7 +61,8 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     gate = Gate(settings, container.keys(), sessions, Rates(settings.address_rate, settings.key_rate))
     endpoints = Endpoints(bridge, gate, settings, lifecycle, utc_now)
     document = ok(openapi_document(table, settings))
-    root = ok(root_of(table, settings, __version__))
+    root = ok(root_of(table, settings, __version__), headers={"Vary": "Accept"})
+    console = Console(gate, settings)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -87,7 +89,8 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     app = Bridge(
         routes=[
             *routes,
-            _fixed("/", root),
+            console.at_root(root),
+            *console.routes(),
             _fixed(settings.openapi_path, document),
             *docs_routes(settings),
         ],

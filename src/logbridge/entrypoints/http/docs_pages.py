@@ -20,10 +20,10 @@ from logbridge.entrypoints.settings import Settings
 
 VENDOR = Path(__file__).parent / "vendor"
 
-_CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
+_CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png", ".svg": "image/svg+xml"}
 # X-Content-Type-Options comes with every answer of the server.
 # Every address of an asset names its version or its digest: what is there never changes.
-_ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
+ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 _PAGE_HEADERS = {
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
@@ -148,13 +148,14 @@ def _folders(*names: str) -> list[str]:
 
 def _vendored_assets() -> dict[str, _Asset]:
     return {
-        f"{package.name}-{package.version}/{file}": _Asset(_content_type(file), VENDOR / package.name / file)
+        f"{package.name}-{package.version}/{file}": _Asset(content_type(file), VENDOR / package.name / file)
         for package in vendored_packages()
         for file in package.sha256
     }
 
 
-def _content_type(file: str) -> str:
+def content_type(file: str) -> str:
+    """The media type of a file by its name."""
     return _CONTENT_TYPES.get(posixpath.splitext(file)[1], "text/plain")
 
 
@@ -199,7 +200,7 @@ def _assets_route(docs_path: str, assets: Mapping[str, _Asset]) -> Route:
         if asset is None:
             raise HTTPException(404)
         if isinstance(asset.content, bytes):
-            return Response(asset.content, media_type=asset.content_type, headers=_ASSET_HEADERS)
-        return FileResponse(asset.content, media_type=asset.content_type, headers=_ASSET_HEADERS)
+            return Response(asset.content, media_type=asset.content_type, headers=ASSET_HEADERS)
+        return FileResponse(asset.content, media_type=asset.content_type, headers=ASSET_HEADERS)
 
     return Route(f"{docs_path}/assets/{{name:path}}", serve, name="docs_assets", include_in_schema=False)
