@@ -413,14 +413,13 @@ class StoppableHttp(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _note(self, exchange: Exchange, status: int) -> None:
+        took_s = time.perf_counter() - exchange.began_s
         scope: Any = exchange.scope
         method, path = scope["method"], scope["path"]
-        self._measures.request(
-            method if method in _METHODS else OTHER,
-            path if path in self._routes else OTHER,
-            status,
-            time.perf_counter() - exchange.began_s,
-        )
+        if (method, path, status) not in self._measures.counts.requests:  # else it is one of ours
+            method = method if method in _METHODS else OTHER
+            path = path if path in self._routes else OTHER
+        self._measures.request(method, path, status, took_s)
 
     def _part_if_idle(self) -> None:
         if self._answered:
