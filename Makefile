@@ -70,6 +70,9 @@ bench-quick: .venv/.bench ## under a minute: fails when a ratio or counted work 
 bench-soak: .venv/.bench ## memory over ten minutes at full load: SOAK_S=600
 	@$(BIN)/python -m benchmarks --soak-s $(or $(SOAK_S),600) $(ARGS)
 
+bench-console: .venv/.dev browser ## the console in a browser: when it is useful, and while logs pour in
+	@$(BIN)/python -m benchmarks.console $(ARGS)
+
 flamegraph: .venv/.bench ## docs/benchmarks/flame.svg: where a write spends its time
 	@$(BIN)/python -m benchmarks.flame $(ARGS)
 
@@ -99,4 +102,4 @@ wheel: .venv/.dev ## build dist/*.whl
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup run browser nginx test faketime chaos attack fuzz bench bench-quick bench-soak flamegraph lint proto lock wheel clean
+.PHONY: help setup run browser nginx test faketime chaos attack fuzz bench bench-quick bench-soak bench-console flamegraph lint proto lock wheel clean
