@@ -4,9 +4,9 @@
     python -m benchmarks.console --json     the same as JSON
 
 Useful is the moment at which the overview shows the numbers of the bridge. Beside it, in the same browser and
-turn about, a page that holds as much text and loads nothing: what any page costs here. Responsive is measured in
-the live tail while 10,000 logs a second are written: the time between animation frames, and from a key that is
-pressed until the page hears of it.
+turn about, a page that holds as much text and loads nothing: what any page costs here. Responsive is measured
+in the live tail while 10,000 logs a second are written: the time between animation frames, and from a key that
+is pressed until the page hears of it.
 """
 
 import argparse
@@ -59,7 +59,8 @@ _COUNT_FRAMES = """
 () => {
   window.gaps = [];
   window.delays = [];
-  window.addEventListener("keydown", (event) => window.delays.push(performance.now() - event.timeStamp), true);
+  const heard = (event) => window.delays.push(performance.now() - event.timeStamp);
+  window.addEventListener("keydown", heard, true);
   let last = performance.now();
   const frame = (now) => {
     window.gaps.push(now - last);
