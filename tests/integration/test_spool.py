@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from logbridge.adapters.memory import MemorySink
@@ -302,6 +302,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(name="flip spool.db", seed=15802)
 @given(name=st.sampled_from(sorted(DAMAGES)), seed=st.integers(0, 2**32))
 def test_damage_is_counted_and_named_exactly(
     killed: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory, name: str, seed: int
