@@ -101,7 +101,7 @@ def _checked(rows: Iterable[tuple[int, int, str, str, bytes]]) -> Iterator[Row]:
 
 
 def _filed(row: Row) -> Row:
-    """The row where it belongs. The mark of a dead letter is in no checksum, but each has a reason beside it."""
+    """The row where it belongs: the mark of a dead letter is in no checksum, but each has a reason."""
     return row._replace(dead=int(row.dead == 1 and bool(row.reason)))
 
 
