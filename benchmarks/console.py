@@ -5,8 +5,8 @@
 
 Useful is the moment at which the overview shows the numbers of the bridge. Beside it, in the same browser and
 turn about, a page that holds as much text and loads nothing: what any page costs here. Responsive is measured
-in the live tail while 10,000 logs a second are written: the time between frames, and from a key that is pressed
-until the page hears of it.
+in the live tail while 10,000 logs a second are written: the time between frames, and from a key that is
+pressed until the page hears of it.
 """
 
 import argparse
