@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import termios
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_ESCAPE = 0x1B
+# Arrows and function keys are an escape and letters, which nobody pressed.
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.)?")
 _LOCAL_FLAGS, _CHARACTERS = 3, 6  # places in what termios.tcgetattr() gives
 
 
@@ -33,10 +35,8 @@ def listening(press: Callable[[str], None], gone: Callable[[], None]) -> Iterato
         if not keys:
             loop.remove_reader(descriptor)
             gone()
-        # Arrows and function keys are an escape and letters, which nobody pressed.
-        elif keys[0] != _ESCAPE:
-            for key in keys.decode("latin-1"):
-                press(key)
+        for key in _SEQUENCE.sub("", keys.decode("latin-1")):
+            press(key)
 
     termios.tcsetattr(descriptor, termios.TCSADRAIN, _single_keys(descriptor))
     loop.add_reader(descriptor, read)
