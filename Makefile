@@ -73,6 +73,9 @@ bench-soak: .venv/.bench ## memory over ten minutes at full load: SOAK_S=600
 flamegraph: .venv/.bench ## docs/benchmarks/flame.svg: where a write spends its time
 	@$(BIN)/python -m benchmarks.flame $(ARGS)
 
+top-picture: .venv/.dev ## docs/images/top.svg: logbridge top before a busy bridge
+	@$(BIN)/python -m tests.top_picture
+
 lint: .venv/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -99,4 +102,4 @@ wheel: .venv/.dev ## build dist/*.whl
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup run browser nginx test faketime chaos attack fuzz bench bench-quick bench-soak flamegraph lint proto lock wheel clean
+.PHONY: help setup run browser nginx test faketime chaos attack fuzz bench bench-quick bench-soak flamegraph top-picture lint proto lock wheel clean

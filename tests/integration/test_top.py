@@ -218,6 +218,23 @@ def test_in_a_pipe_it_prints_text(tmp_path: Path) -> None:
             assert "\x1b" not in out
 
 
+def test_without_unicode_it_is_drawn_with_ascii(tmp_path: Path) -> None:
+    """A terminal of another encoding gets other characters, and no fault for what it cannot show."""
+    with bridge(tmp_path, "memory://") as running:
+        running.write("m", level="呵呵")
+        url, ascii_only = str(running.client.base_url), {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+        process = start(tmp_path, "top", "--url", url, **ascii_only)
+        out, err = process.communicate(timeout=DEADLINE_S)
+        assert (process.returncode, err) == (0, "")
+        assert out.isascii()
+        assert "'??'" in out
+        with terminal(tmp_path, url, **ascii_only) as view:
+            until(lambda: view.shows("logs/s"))
+            view.press("q")
+            assert view.ended() == 0
+            assert not tells_of_a_fault(view.seen)
+
+
 def test_lines_of_json(tmp_path: Path) -> None:
     """A line each second until it is ended; --once prints one; who reads no more ends it without a trace."""
     with bridge(tmp_path, "memory://") as running:

@@ -13,7 +13,7 @@ class Glyphs(NamedTuple):
     empty: str
 
 
-BLOCKS = Glyphs(" ▁▂▃▄▅▆▇█", "·", "█", "░")
+BLOCKS = Glyphs(" ▁▂▃▄▅▆▇█", "·", "█", "─")
 # For terminals that know no Unicode.
 ASCII = Glyphs(" .:-=+*%#", "_", "#", ".")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import signal
 import sys
 import time
@@ -61,7 +62,12 @@ def _is_screen() -> bool:
 
 
 def _glyphs() -> Glyphs:
-    return BLOCKS if (sys.stdout.encoding or "").lower().startswith("utf") else ASCII
+    """What stdout can show; from now on it writes a question mark for whatever else it cannot."""
+    if (sys.stdout.encoding or "").lower().startswith("utf"):
+        return BLOCKS
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return ASCII
 
 
 def _print_once(url: str) -> None:

@@ -39,8 +39,10 @@ class Watched:
         """A new look: its seconds are added to those that are known."""
         self.look = look
         self.points |= {point.time: point for point in look.performance.history}
-        newest = max(self.points, default=0)
-        self.points = {time: point for time, point in self.points.items() if time > newest - HISTORY_S}
+        # By the look's own time: the clock of a bridge may have been set back.
+        newest = max((point.time for point in look.performance.history), default=max(self.points, default=0))
+        kept = range(newest - HISTORY_S + 1, newest + 1)
+        self.points = {time: point for time, point in self.points.items() if time in kept}
 
     def copy(self) -> "Watched":
         """What is known now, and stays so."""

@@ -40,7 +40,7 @@ def sections(watched: Watched, glyphs: Glyphs = BLOCKS) -> dict[str, Section]:
         "in flight": Section(lambda width, _: _in_flight(look, width, glyphs), 2, 4),
         "upstream": Section(lambda *_: _upstream(look), 1, 4),
         "spool": Section(lambda width, _: _spool(look, width, glyphs), 1, 3),
-        "answers": Section(lambda *_: _answers(look), 1, 2),
+        "answers": Section(lambda *_: _answers(look), 1, 3),
         "failures": Section(lambda *_: _failures(look), 2, 1 + max(1, last)),
     }
 
@@ -148,13 +148,11 @@ def _gauge(name: str, value: float, most: float, text: str, width: int, glyphs: 
 
 def _upstream(look: Stats) -> Lines:
     upstream = look.upstream
-    latency = _latency(upstream.call_latency_ms)
-    calls = ", ".join(f"{number(count)} {name}" for name, count in sorted(upstream.calls.items()) if count)
     state = (upstream.state, _STATES.get(upstream.state, _WARNING))
     return [
         _line(("Log service  ", _HEADING), state, f"  {upstream.address}"),
-        _line(f"calls {calls or 'none'}"),
-        _line(f"a call takes {latency} ms"),
+        _line(f"calls {_counted(upstream.calls)}"),
+        _line(f"a call takes, ms: {_latency(upstream.call_latency_ms)}"),
         _line(
             f"logs per call {number(upstream.logs_per_call)}, sent again {number(upstream.logs_sent_again)}"
         ),
@@ -180,23 +178,28 @@ def _spool(look: Stats, width: int, glyphs: Glyphs) -> Lines:
 
 
 def _answers(look: Stats) -> Lines:
-    statuses = look.errors.requests_by_status
-    parts: list[tuple[str, str] | str] = []
+    statuses, refusals = look.errors.requests_by_status, look.errors.refused_connections
+    totals: list[tuple[str, str]] = []
     for first, style in (("4", _WARNING), ("5", _BAD)):
-        of_class = {status: count for status, count in statuses.items() if status.startswith(first)}
-        total = sum(of_class.values())
-        which = ", ".join(f"{status}: {number(count)}" for status, count in sorted(of_class.items()))
-        parts += [(f"  {first}xx {number(total)}", style if total else ""), f" ({which})" if which else ""]
-    refused = look.errors.refused_connections
-    why = ", ".join(f"{name} {number(count)}" for name, count in sorted(refused.items()))
-    return [_line(("HTTP", _HEADING), *parts), _line(f"refusals: {why or 'none'}")]
+        total = sum(count for status, count in statuses.items() if status.startswith(first))
+        totals.append((f"  {first}xx {number(total)}", style if total else ""))
+    return [
+        _line(("HTTP", _HEADING), *totals),
+        _line(
+            ", ".join(f"{status} {number(count)}x" for status, count in sorted(statuses.items())) or "none"
+        ),
+        _line(f"refusals: {_counted(refusals)}"),
+    ]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number(count)} {name}" for name, count in sorted(counts.items()) if count) or "none"
 
 
 def _failures(look: Stats) -> Lines:
     errors = look.errors
-    causes = ", ".join(f"{name} {number(count)}" for name, count in sorted(errors.by_cause.items()) if count)
-    title = f"  {number(errors.count)} logs not acknowledged since the start"
-    lines = [_line(("Last failures", _HEADING), title, f": {causes}" if causes else "")]
+    title = f"  {number(errors.count)} logs not acknowledged since the start: {_counted(errors.by_cause)}"
+    lines = [_line(("Last failures", _HEADING), title)]
     return lines + ([_failure(failure) for failure in errors.last] or [_line("none")])
 
 

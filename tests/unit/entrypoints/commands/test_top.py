@@ -139,6 +139,14 @@ def test_the_past_is_kept() -> None:
     assert [seen.points[NEWEST_S + later].accepted for later in (1, 9, 10)] == [5, 5, 7]
 
 
+def test_a_clock_that_is_set_back_does_not_stop_the_charts() -> None:
+    """What the bridge says now counts, and seconds that are to come are forgotten."""
+    seen = watched()
+    back = [point(NEWEST_S - 3600, accepted=1)]
+    seen.see(decoded(msgspec.json.encode(stats(performance__history=back))))
+    assert list(seen.points) == [NEWEST_S - 3600]
+
+
 def test_what_is_frozen_stays() -> None:
     """A pause shows what was known when it began."""
     seen = watched()

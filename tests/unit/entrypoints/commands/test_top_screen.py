@@ -79,7 +79,7 @@ def test_a_common_terminal_shows_the_essentials(width: int, height: int) -> None
         "logbridge 0.1.0", "live", URL, "up 3 h 5 min, 2 workers", "2024-08-30 10:30:46 UTC",
         "logs/s", "1,234", "1,100", "980", "acknowledged/s", "not acknowledged", "p50 ms", "p99 ms", "98.7",
         "requests/s", "bytes/s", "123k", "at most", "█", "120 of 1,000", "Log service  away",
-        "2 dead letters, 12,345", "4.8 MiB", "4xx 12", "5xx 3", "Last failures  16 logs",
+        "2 dead letters, 12,345", "4.8 MiB", "4xx 12", "5xx 3", "422 10x", "Last failures  16 logs",
         "10:30:44 refused invalid  12x  shop  reason 0", "q ends, p pauses",
     ):  # fmt: skip
         assert wanted in text
