@@ -79,7 +79,7 @@ def test_a_common_terminal_shows_the_essentials(width: int, height: int) -> None
         "logbridge 0.1.0", "live", URL, "up 3 h 5 min, 2 workers", "2024-08-30 10:30:46 UTC",
         "logs/s", "1,234", "1,100", "980", "acknowledged/s", "not acknowledged", "p50 ms", "p99 ms", "98.7",
         "requests/s", "bytes/s", "123k", "at most", "█", "120 of 1,000", "Log service  away",
-        "2 dead letters, 12,345", "4.8 MiB", "4xx 12", "5xx 3", "422 10x", "Last failures  16 logs",
+        "2 dead letters, 12,345", "4.8 MiB", "4xx 12", "5xx 3", "Last failures  16 logs",
         "10:30:44 refused invalid  12x  shop  reason 0", "q ends, p pauses",
     ):  # fmt: skip
         assert wanted in text
@@ -103,6 +103,13 @@ def test_colours_say_nothing_that_words_do_not(state: str) -> None:
 def test_a_full_bridge_says_so_in_figures() -> None:
     """Bars stand beside what they show: how much of how much."""
     assert "62.0 MiB of 64.0 MiB" in "\n".join(drawn(BUSY, 120, 40))
+
+
+def test_answers_are_told_one_by_one_where_there_is_room() -> None:
+    """Which statuses, how often, and what was refused before it was read as a log."""
+    text = "\n".join(drawn(BUSY, 100, 30))
+    assert "400 2x, 422 10x, 503 3x" in text
+    assert "refusals: 4 too many" in text
 
 
 def test_without_a_spool_it_says_so() -> None:
