@@ -76,6 +76,9 @@ bench-console: .venv/.dev browser ## the console in a browser: when it is useful
 flamegraph: .venv/.bench ## docs/benchmarks/flame.svg: where a write spends its time
 	@$(BIN)/python -m benchmarks.flame $(ARGS)
 
+top-picture: .venv/.dev ## docs/images/top.svg: logbridge top before a busy bridge
+	@$(BIN)/python -m tests.top_picture
+
 lint: .venv/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -102,4 +105,4 @@ wheel: .venv/.dev ## build dist/*.whl
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup run browser nginx test faketime chaos attack fuzz bench bench-quick bench-soak bench-console flamegraph lint proto lock wheel clean
+.PHONY: help setup run browser nginx test faketime chaos attack fuzz bench bench-quick bench-soak bench-console flamegraph top-picture lint proto lock wheel clean

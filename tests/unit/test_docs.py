@@ -105,3 +105,10 @@ def test_relative_links_lead_somewhere(page: str) -> None:
     """Every link to a file of this repository finds it."""
     links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text_of(page))
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs").rglob("*.svg")), ids=lambda path: path.name)
+def test_pictures_load_nothing(picture: Path) -> None:
+    """A picture asks no other host for fonts, styles or anything, and runs no script of others."""
+    text = picture.read_text(encoding="utf-8")
+    assert not re.search(r"url\(\s*[\"']?(?!#)|@import|@font-face|(?:href|src)\s*=\s*[\"'](?!#)", text)

@@ -21,6 +21,7 @@ from logbridge.entrypoints.commands.spool import spool
 from logbridge.entrypoints.commands.store import store
 from logbridge.entrypoints.commands.tail import tail
 from logbridge.entrypoints.commands.talk import query, write
+from logbridge.entrypoints.commands.top import top
 
 _HELP = """Programs send logs over HTTP; logbridge hands them to a gRPC log service.
 
@@ -49,6 +50,7 @@ app.command(service, group="Start")
 app.command(write, group="Talk to a running bridge")
 app.command(query, group="Talk to a running bridge")
 app.command(tail, group="Talk to a running bridge")
+app.command(top, group="Talk to a running bridge")
 app.command(import_logs, name="import", group="Talk to a running bridge")
 app.command(spool)
 app.command(store)

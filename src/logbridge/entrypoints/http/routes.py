@@ -374,8 +374,9 @@ def _session(prefix: str) -> tuple[Operation, ...]:
             "session-begin", "POST", path, "Begin a session: a cookie that stands for the key you send",
             lambda parts: Plain(parts.sessions.begin),
             {200: Response("Begun; the cookie is set.", (Session,), _SESSION), **_problems(400, 401, 429)},
-            "For browsers: server-sent events carry no headers. The cookie lets in what only reads (GET), "
-            "for twelve hours or until the bridge restarts.",
+            "For browsers: server-sent events carry no headers. The cookie lets in GET, and POST and DELETE "
+            "of pages of this bridge itself, for twelve hours or until the bridge restarts. A session "
+            "begins no other one.",
             asks_who=True,
         ),
         Operation(
