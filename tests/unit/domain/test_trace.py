@@ -77,7 +77,7 @@ def test_a_later_version_is_read_as_ours() -> None:
     ],
 )
 def test_the_state_is_passed_on_or_left_out(states: list[str], state: str) -> None:
-    """A tracestate that is valid, and no longer than 512 characters, stays; else the trace goes on without."""
+    """A tracestate that is valid, of up to 512 characters, stays; else the trace goes on without it."""
     assert parse_trace([PARENT], states) == Trace(ID, SPAN, "01", state)
     assert len(state) <= STATE_CHARACTERS_MAX
 
