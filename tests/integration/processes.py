@@ -42,7 +42,7 @@ def start(
     )
 
 
-def read_until(stream: IO[str], pattern: str) -> re.Match[str]:
+def read_until(stream: IO[Any], pattern: str) -> re.Match[str]:
     """Read a process's output until the pattern is there."""
     text = ""
     deadline_s = time.monotonic() + DEADLINE_S

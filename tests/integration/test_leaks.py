@@ -1,12 +1,16 @@
 """What a running bridge tells of itself: no secret, no stack trace to callers, no line that input forged."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
@@ -166,3 +170,35 @@ def test_open_doors_are_warned_of(tmp_path: Path, with_keys: bool) -> None:
     assert service.stderr is not None
     told = read_until(service.stderr, r"(?s)(.*)log service listens on")[1] + end(service)[1]
     assert told.count("LOGBRIDGE_KEYS_FILE") == (not with_keys)
+
+
+def test_a_terminal_gets_text_in_colours(tmp_path: Path) -> None:
+    """The two processes of dev see its terminal, and write for people; what is no terminal gets JSON."""
+    ours, theirs = pty.openpty()
+    variables = {"HOST": "127.0.0.1", "PORT": "0", "GRPC_SERVER_PORT": "0", "DEBUG": "true"}
+    with open(ours, "rb", buffering=0) as terminal:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "logbridge", "dev"],
+            cwd=tmp_path,
+            env={**os.environ, "LOGBRIDGE_STORE": "memory://", **variables},
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+        )
+        os.close(theirs)
+        assert process.stdout is not None
+        read_until(process.stdout, "logbridge is ready")
+        # dev has asked for the bridge's health by now.
+        line = read_until(terminal, r"(?m)^.*GET /api/v1/logs/health.*uvicorn\.access.*$")[0]
+        drained = threading.Thread(target=lambda: _read_to_the_end(terminal))
+        drained.start()
+        assert end(process)[0] == 0
+        drained.join()
+    assert "\x1b[" in line
+    assert _RECORD.match(re.sub(r"\x1b\[\d*m", "", line))
+
+
+def _read_to_the_end(terminal: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # how a terminal says that the other end is closed
+        while terminal.read(65536):
+            pass
