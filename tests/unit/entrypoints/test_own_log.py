@@ -77,12 +77,12 @@ def test_anything_makes_one_line(
     form: Form, message: str, argument: str, name: str, level: str, field: str, value: Any
 ) -> None:
     """Whatever is logged, as message, argument, name, level or field: a line of characters that only show."""
-    for lines in (
-        lines_of(message, name=name, level=level, form=form, **{field: value}),
-        lines_of("got %s" + message, argument, form=form),
-    ):
-        assert len(lines) == 1
-        assert lines[0].isprintable()
+    record = record_of(message, name=name, level=level)
+    record.__dict__[field] = value
+    for made in (record, record_of("got %s" + message, argument)):
+        line = OneLine(form, traces=True).format(made)
+        assert len(line.splitlines()) == 1
+        assert line.isprintable()
 
 
 @given(TEXTS, TEXTS, VALUES)
