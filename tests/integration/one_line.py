@@ -37,6 +37,7 @@ class App:
             marked=lambda app: app,
             measures=Measures(),
             routes=frozenset(),
+            tracer=None,
         )
         if trusted := settings.get("trusted_proxies"):
             self.state.proxies = Proxies(trusted)

@@ -416,7 +416,7 @@ def test_the_service_removes_what_is_too_old(tmp_path: Path) -> None:
     fill(tmp_path / "data" / "logs.db", *(make_entry() for _ in range(500)))
     process = start(tmp_path, "service", "--grpc-server-port", "0", LOGBRIDGE_STORE_AGE_DAYS_MAX="30")
     assert process.stderr is not None
-    read_until(process.stderr, "INFO .*retention removed logs older than 30 days: 500")
+    read_until(process.stderr, "INFO.*retention removed logs older than 30 days: 500")
     assert end(process, signal.SIGTERM)[0] == 0
 
 

@@ -5,6 +5,7 @@ It serves the peers of the gRPC contract (docs/log-service.md) unchanged, and st
 
 import asyncio
 import errno
+import logging
 import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -39,6 +40,7 @@ from logbridge.adapters.grpc.status import (
     status_of_error,
     status_of_outcome,
 )
+from logbridge.adapters.grpc.tracing import traces_in
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.domain.access import Caller, Scope
 from logbridge.domain.entry import EntryMaker, LogEntry
@@ -52,7 +54,10 @@ from logbridge.domain.errors import (
 from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
 from logbridge.domain.ports import Deadline, LogStore
 from logbridge.domain.service import refused
+from logbridge.domain.trace import TRACES
 from logbridge.entrypoints.rates import Rates
+
+logger = logging.getLogger(__name__)
 
 DEADLINE_DEFAULT_S = 30.0
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -187,7 +192,7 @@ class _Calls:
             "QueryLog": (self._query, Scope.READ),
         }
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            name: grpc.unary_unary_rpc_method_handler(self._unary(call, scope))
+            name: grpc.unary_unary_rpc_method_handler(self._unary(name, call, scope))
             for name, (call, scope) in unary.items()
         }
         methods["FollowLog"] = grpc.unary_stream_rpc_method_handler(self._follow)
@@ -255,9 +260,11 @@ class _Calls:
                 log_entry = to_message(item.entry) if item.entry else None
                 yield pb.FollowLogResponse(sequence=item.sequence, log_entry=log_entry)
 
-    def _unary(self, call: Unary, scope: Scope) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    def _unary(self, name: str, call: Unary, scope: Scope) -> Callable[[bytes, Context], Awaitable[bytes]]:
         async def handle(raw: bytes, context: Context) -> bytes:
+            TRACES.set(traces_in(context.invocation_metadata() or ()))
             caller = await self._let_in(context, scope)
+            logger.debug("%s of %d bytes by %s", name, len(raw), caller.name or "anybody")
             remaining_s = context.time_remaining()
             wait_s = DEADLINE_DEFAULT_S if remaining_s is None else remaining_s
             try:

@@ -48,13 +48,14 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     """The application over a container's bridge. session_secret: what several workers sign sessions with.
 
     ``app.state.lifecycle`` tells it that the server is stopping, and closes the container: when the server
-    begins to drain, or else when the lifespan ends. Its ``settings``, ``proxies``, ``measures``, ``routes``
-    (by which requests are counted) and ``marked``, which makes answers readable for listed origins, are for
-    connections.
+    begins to drain, or else when the lifespan ends. Its ``settings``, ``proxies``, ``measures``, ``tracer``,
+    ``routes`` (by which requests are counted) and ``marked``, which makes answers readable for listed
+    origins, are for connections.
     """
     settings = container.settings()
     bridge = container.bridge()
     vitals = container.vitals()
+    tracer = container.tracer()
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
     sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES))
@@ -74,6 +75,8 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
         finally:
             await lifecycle.drain(settings.drain_s)
             await vitals.stop()
+            if tracer is not None:
+                await tracer.aclose(lifecycle.left_s)
 
     cross_origin = functools.partial(
         CrossOrigin, origins=settings.cors_origins, methods=[operation.method for operation in table]
@@ -109,6 +112,7 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     app.state.lifecycle = lifecycle
     app.state.settings = settings
     app.state.measures = bridge.measures
+    app.state.tracer = tracer
     app.state.routes = frozenset(route.path for route in app.routes if isinstance(route, Route))
     app.state.proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
     return app

@@ -13,12 +13,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from logbridge.domain.measures import Measures
+from logbridge.domain.trace import Tracer
 from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of
 from logbridge.entrypoints.http.flow import Flow
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.parting import PARTING_S, Farewell, Voice
 from logbridge.entrypoints.http.problems import RequestRejected, problem
 from logbridge.entrypoints.http.proxies import Proxies
+from logbridge.entrypoints.http.recorded import TOLD, Recorded, what_was_told
+from logbridge.entrypoints.request_id import new_request_id
 from logbridge.entrypoints.settings import Settings
 
 # What answers to no request are counted as.
@@ -70,6 +73,8 @@ class StoppableHttp(HttpToolsProtocol):
         "_settings",
         "_since_s",
         "_stage",
+        "_told",
+        "_tracer",
         "_voice",
         "_wakes_s",
     )
@@ -88,6 +93,7 @@ class StoppableHttp(HttpToolsProtocol):
         self._marked: Callable[[ASGIApp], ASGIApp] = state.marked
         self._measures: Measures = state.measures
         self._routes: frozenset[str] = state.routes
+        self._tracer: Tracer | None = state.tracer
         self._noted = self._note
         # uvicorn's own ``cycle`` is the newest one, which may wait behind this one.
         self._running: RequestResponseCycle | None = None
@@ -308,6 +314,7 @@ class StoppableHttp(HttpToolsProtocol):
         self._stage = _HEAD
         self._since_s = 0.0
         self._hosts = 0
+        self._told: list[tuple[bytes, bytes]] = []
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -332,6 +339,8 @@ class StoppableHttp(HttpToolsProtocol):
             self._hosts += 1
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
+        elif name in TOLD:
+            self._told.append((name, value))
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -365,6 +374,12 @@ class StoppableHttp(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         cycle.began_s, cycle.on_answer = time.perf_counter(), self._noted
+        if self._told:
+            cycle.request_id, cycle.traces = what_was_told(self._told)
+        else:
+            cycle.request_id = new_request_id()
+        if self._tracer is not None:
+            self._record(cycle, self._tracer)
         app: Any = self.app
         if self._hosts != 1 and (version != "1.0" or self._hosts):
             app = self._marked(cycle.refusing(400, "a request has one Host header (RFC 9112, section 3.2)"))
@@ -420,6 +435,14 @@ class StoppableHttp(HttpToolsProtocol):
             method = method if method in _METHODS else OTHER
             path = path if path in self._routes else OTHER
         self._measures.request(method, path, status, took_s)
+        if exchange.recorded is not None:
+            exchange.recorded.status = status
+
+    def _record(self, exchange: Exchange, tracer: Tracer) -> None:
+        scope: Any = exchange.scope
+        route = scope["path"] if scope["path"] in self._routes else ""
+        exchange.recorded = Recorded(tracer, scope, route, exchange.request_id, exchange.traces)
+        exchange.traces = (exchange.recorded.trace,)
 
     def _part_if_idle(self) -> None:
         if self._answered:

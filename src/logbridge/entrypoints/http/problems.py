@@ -23,6 +23,7 @@ from logbridge.domain.errors import (
     ServiceForbidden,
 )
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Unknown
+from logbridge.entrypoints.request_id import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 
@@ -135,12 +136,17 @@ def ok(body: object, status: int = 200, headers: Mapping[str, str] | None = None
 def problem(
     status: int, detail: str, beside: object = None, headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """A problem; ``beside`` is a struct or mapping whose members stand beside the problem's own."""
+    """A problem; ``beside`` is a struct or mapping whose members stand beside the problem's own.
+
+    What is the fault of no caller (5xx) has the id of the request, to look for it in the log of the bridge.
+    """
+    request_id = REQUEST_ID.get() if status >= 500 else b""
     members = {
         "type": "about:blank",
         "title": title_of(status),
         "status": status,
         "detail": detail,
+        **({"request_id": request_id.decode("ascii")} if request_id else {}),
         **msgspec.to_builtins({} if beside is None else beside),
     }
     fields = dict(headers or {})

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from logbridge import __version__
 from logbridge.domain.entry import EntryFields, LogEntry, LogLevel
@@ -151,6 +151,10 @@ class Problem(Struct, frozen=True):
     title: str
     status: int
     detail: Annotated[str, Meta(description="What is wrong, and what is allowed.")]
+    request_id: Annotated[
+        str | UnsetType,
+        Meta(description="Of 5xx: the X-Request-ID; the log of the bridge has it."),
+    ] = UNSET
 
 
 def log_record(entry: LogEntry) -> LogRecord:
