@@ -14,6 +14,7 @@ from logbridge.entrypoints.http.connection import Connections, StoppableHttp
 from logbridge.entrypoints.http.decode import read_json_body
 from logbridge.entrypoints.http.endpoints import Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.problems import Answer, ok
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.settings import Settings
@@ -35,8 +36,7 @@ class App:
             settings=Settings(**settings),
             proxies=None,
             marked=lambda app: app,
-            measures=Measures(),
-            routes=frozenset(),
+            meter=RequestMeter(Measures(), ()),
         )
         if trusted := settings.get("trusted_proxies"):
             self.state.proxies = Proxies(trusted)

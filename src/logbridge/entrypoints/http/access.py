@@ -9,6 +9,7 @@ from logbridge.adapters.keys.ring import KeyRing
 from logbridge.domain.access import Caller
 from logbridge.domain.access import Scope as Right
 from logbridge.entrypoints.addresses import is_loopback
+from logbridge.entrypoints.http.meter import Refusal
 from logbridge.entrypoints.http.problems import RequestRejected
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.sessions import Sessions, session_cookie
@@ -91,7 +92,8 @@ class Gate:
         else:
             caller = ring.find(key)
             if caller is None:
-                raise RequestRejected(401, "this key is unknown, revoked or expired", _WRONG_KEY)
+                reason = "this key is unknown, revoked or expired"
+                raise RequestRejected(401, reason, _WRONG_KEY, Refusal.UNKNOWN_KEY)
         if caller is None:
             reason = f"{scope['path']} needs a key: send Authorization: Bearer KEY or X-API-Key: KEY"
             raise RequestRejected(401, reason, _CHALLENGE)
@@ -115,6 +117,7 @@ def _closed(path: str, opening: Opening) -> RequestRejected:
         403,
         f"{path} answers callers on this machine only; LOGBRIDGE_OPEN={opening} opens it to others, "
         "LOGBRIDGE_KEYS_FILE to those with a key",
+        refusal=Refusal.CLOSED,
     )
 
 
