@@ -40,7 +40,8 @@ class Vitals:
     """Beats once a second while the bridge runs, and answers how it is.
 
     writes: the routes that write. folder: where workers show each other what they count, None for a single
-    process. gauges: how this process is now. waiting: asks the spool. now_s: gives seconds since 1970.
+    process. gauges: how this process is now. waiting: asks the spool. now_s: gives seconds since 1970. sleep:
+    waits for so many of them.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Vitals:
         writes: Collection[str],
         folder: Path | None,
         now_s: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._measures = measures
         self._gauges = gauges
         self._ask_spool = waiting
         self._now_s = now_s
+        self._sleep = sleep
         self._started_s = now_s()
         self._pulse = Pulse(measures.counts, writes)
         self._board = Board(folder, self._report)
@@ -81,7 +84,7 @@ class Vitals:
             # On the second, so that the seconds of all workers are the same ones. A timer may be a little
             # early: the end of the second before is not taken for one that is to come.
             end_s = int(self._now_s() + 0.5) + 1
-            await asyncio.sleep(end_s - self._now_s())
+            await self._sleep(end_s - self._now_s())
             self._pulse.beat(end_s)
             self._board.pin()
             beat, self._beat_soon = self._beat_soon, asyncio.Event()
