@@ -178,7 +178,7 @@ def test_what_was_refused_is_told_by_why(tmp_path: Path) -> None:
         with socket.create_connection((host, port or 0), timeout=30) as connection:
             connection.sendall(b"nonsense\r\n\r\n")
             assert connection.recv(1000).startswith(b"HTTP/1.1 400")
-        running.client.request("INVENTED", "/nowhere")
+        running.client.request("PROPFIND", "/nowhere")
         running.client.post(f"{API}/write", content="{")
         running.client.post(f"{API}/write", content="{" + " " * 2000)
         running.client.get(f"{API}/query?no=1")

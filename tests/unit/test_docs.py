@@ -121,6 +121,12 @@ def test_every_value_of_a_label_is_documented() -> None:
     assert [name for name, _ in row.findall(reasons)] == list(Refusal)
 
 
+def test_every_alert_is_documented() -> None:
+    """docs/monitoring.md has a row for each alert that we ship, in its order."""
+    rows = re.findall(r"^\| `(Logbridge\w+)` \|", text_of("docs/monitoring.md"), re.M)
+    assert rows == re.findall(r"- alert: (\w+)", text_of("deploy/prometheus/alerts.yml"))
+
+
 def test_every_field_of_the_statistics_is_documented() -> None:
     """docs/stats.md has each field of the answer."""
     page = text_of("docs/stats.md")
