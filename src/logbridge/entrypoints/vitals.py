@@ -14,6 +14,8 @@ from logbridge.entrypoints.pulse import Pulse, told_until_s
 # The spool is asked no more often, and for no more than a part of the time: a large one takes long to count.
 SPOOL_EVERY_S = 1.0
 SPOOL_PAUSE_TO_TIME = 20
+# Nobody waits longer for a new answer while there is an old one.
+SPOOL_WAIT_S = 0.5
 
 
 class Gauges(Struct, frozen=True):
@@ -65,6 +67,7 @@ class Vitals:
         self._board = Board(folder, self._report)
         self._beat_soon = asyncio.Event()
         self._asking: asyncio.Future[Waiting | None] | None = None
+        self._asked_before: asyncio.Future[Waiting | None] | None = None
         self._ask_at_s = 0.0
         self._beating: asyncio.Task[None] | None = None
 
@@ -104,9 +107,14 @@ class Vitals:
         """What waits in the spool, or waited a moment ago."""
         loop = asyncio.get_running_loop()
         if self._asking is None or (self._asking.done() and loop.time() >= self._ask_at_s):
-            self._asking = asyncio.ensure_future(self._timed(loop))
+            self._asked_before, self._asking = self._asking, asyncio.ensure_future(self._timed(loop))
+        asking, before = self._asking, self._asked_before
+        if before is not None:
+            done, _ = await asyncio.wait((asking,), timeout=SPOOL_WAIT_S)
+            if not done:
+                return before.result()
         # Whoever gives up leaves the others their answer.
-        return await asyncio.shield(self._asking)
+        return await asyncio.shield(asking)
 
     async def _timed(self, loop: asyncio.AbstractEventLoop) -> Waiting | None:
         began_s = loop.time()
