@@ -36,7 +36,7 @@ def asked_of(cell: str) -> list[tuple[str, str]]:
     """Methods and paths of the first cell of a row."""
     spans = re.findall(r"`([^`]+)`", cell)
     method, first = spans[0].split(" ")
-    short = [f"{API}{path}" if path in ("/batch", "/tail") else path for path in spans[1:]]
+    short = [f"{API}{path}" if path in ("/batch", "/tail", "/stats") else path for path in spans[1:]]
     return [(method, path) for path in (first, *short)]
 
 

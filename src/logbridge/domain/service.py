@@ -57,7 +57,7 @@ class LogBridge:
         """Write one log. What is wrong with it is an outcome too (Refused, with the field and the reason)."""
         entry = self._made(draft, "", asked.services)
         if not isinstance(entry, LogEntry):
-            self.measures.outcome(entry, _service_of(draft))
+            self.measures.outcome(entry, _service_of(entry, draft))
             return entry
         self.measures.counts.bytes += text_bytes(entry)
         outcomes = await self._chain(asked).write((entry,), deadline=self._deadline(asked))
@@ -80,13 +80,10 @@ class LogBridge:
         self.measures.counts.bytes += sum(map(text_bytes, entries))
         written = iter(await chain.write(entries, deadline=deadline) if entries else ())
         outcomes = [next(written) if isinstance(entry, LogEntry) else entry for entry in made]
-        self._measure(drafts, outcomes)
-        return outcomes
-
-    def _measure(self, drafts: Sequence[EntryDraft | InvalidEntry], outcomes: Sequence[Outcome]) -> None:
         self.measures.counts.batches.observe(len(outcomes))
-        for draft, outcome in zip(drafts, outcomes, strict=True):
-            self.measures.outcome(outcome, _service_of(draft))
+        for entry, draft, outcome in zip(made, drafts, outcomes, strict=True):
+            self.measures.outcome(outcome, _service_of(entry, draft))
+        return outcomes
 
     def check_batch_size(self, count: int) -> None:
         """Raises InvalidRequest for an empty batch and LimitExceeded for one over MAX_BATCH_SIZE."""
@@ -153,8 +150,13 @@ class LogBridge:
         return Deadline(self._monotonic() + wait_s)
 
 
-def _service_of(draft: EntryDraft | InvalidEntry) -> str:
-    return "" if isinstance(draft, InvalidEntry) else draft.fields.service_name or ""
+def _service_of(entry: LogEntry | Refused, draft: EntryDraft | InvalidEntry) -> str:
+    """Whose failure it would be: nobody's where that is not known, or the caller may not speak for it."""
+    if isinstance(entry, LogEntry):
+        return entry.service_name
+    if entry.cause is Cause.FORBIDDEN or isinstance(draft, InvalidEntry):
+        return ""
+    return draft.fields.service_name or ""
 
 
 def refused(error: InvalidEntry, log_id: str = "") -> Refused:

@@ -225,7 +225,15 @@ async def spool_waiting(settings: Settings) -> Waiting | None:
     except StoreError as error:
         logger.warning("%s", error)
         return None
-    return Waiting(status.waiting, status.bytes, status.oldest, status.dead, status.delivered, status.resent)
+    return Waiting(
+        status.waiting,
+        status.bytes,
+        status.oldest,
+        status.dead,
+        status.delivered,
+        status.resent,
+        len(status.damaged),
+    )
 
 
 def build_maker(settings: Settings) -> EntryMaker:

@@ -9,6 +9,7 @@ from logbridge.adapters.keys.ring import KeyRing
 from logbridge.domain.access import Caller
 from logbridge.domain.access import Scope as Right
 from logbridge.entrypoints.addresses import is_loopback
+from logbridge.entrypoints.http.meter import Refusal
 from logbridge.entrypoints.http.own_pages import strange_page
 from logbridge.entrypoints.http.problems import RequestRejected
 from logbridge.entrypoints.http.proxies import Proxies
@@ -113,7 +114,8 @@ class Gate:
         else:
             caller = ring.find(key)
             if caller is None:
-                raise RequestRejected(401, "this key is unknown, revoked or expired", _WRONG_KEY)
+                reason = "this key is unknown, revoked or expired"
+                raise RequestRejected(401, reason, _WRONG_KEY, Refusal.UNKNOWN_KEY)
         if caller is None:
             raise _no_key(scope)
         self._rates.count_key(caller)
@@ -147,6 +149,7 @@ def _closed(path: str, opening: Opening) -> RequestRejected:
         403,
         f"{path} answers callers on this machine only; LOGBRIDGE_OPEN={opening} opens it to others, "
         "LOGBRIDGE_KEYS_FILE to those with a key",
+        refusal=Refusal.CLOSED,
     )
 
 

@@ -21,9 +21,11 @@ from logbridge.entrypoints.http.cors import CrossOrigin
 from logbridge.entrypoints.http.docs_pages import docs_routes
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
 from logbridge.entrypoints.http.proxies import Proxies
+from logbridge.entrypoints.http.recorded import RequestTracing
 from logbridge.entrypoints.http.routes import Parts, api_routes, operations, root_of
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
@@ -48,9 +50,9 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     """The application over a container's bridge. session_secret: what several workers sign sessions with.
 
     ``app.state.lifecycle`` tells it that the server is stopping, and closes the container: when the server
-    begins to drain, or else when the lifespan ends. Its ``settings``, ``proxies``, ``measures``, ``tracer``,
-    ``routes`` (by which requests are counted) and ``marked``, which makes answers readable for listed
-    origins, are for connections.
+    begins to drain, or else when the lifespan ends. Its ``settings``, ``proxies``, ``meter``, which counts
+    requests, ``tracing``, and ``marked``, which makes answers readable for listed origins, are for its
+    connections.
     """
     settings = container.settings()
     bridge = container.bridge()
@@ -111,9 +113,9 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     app.state.marked = short
     app.state.lifecycle = lifecycle
     app.state.settings = settings
-    app.state.measures = bridge.measures
-    app.state.tracer = tracer
-    app.state.routes = frozenset(route.path for route in app.routes if isinstance(route, Route))
+    paths = [route.path for route in app.routes if isinstance(route, Route)]
+    app.state.meter = RequestMeter(bridge.measures, paths)
+    app.state.tracing = RequestTracing(tracer, paths)
     app.state.proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
     return app
 

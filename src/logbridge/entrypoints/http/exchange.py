@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from logbridge.domain.trace import TRACES, Trace
-from logbridge.entrypoints.http.problems import WHOLE, Answer, RequestRejected, problem
+from logbridge.entrypoints.http.meter import Refusal, RequestMeter
+from logbridge.entrypoints.http.problems import REFUSAL, WHOLE, Answer, RequestRejected, problem
 from logbridge.entrypoints.http.recorded import Recorded
 from logbridge.entrypoints.request_id import HEADER, REQUEST_ID, new_request_id
 
@@ -54,11 +55,11 @@ class Signal:
 class Exchange(RequestResponseCycle):
     """uvicorn's cycle, which sends a whole answer with one write; ``Task.cancel`` on it answers 503.
 
-    on_answer: is told the exchange and the status when its answer begins. began_s: when it began itself, as
-    time.perf_counter counts. request_id: see X-Request-ID.
+    meter: is told of it when its answer begins. began_s: when its head had come, as time.perf_counter counts.
+    request_id: see X-Request-ID.
     """
 
-    on_answer: "Callable[[Exchange, int], None]"
+    meter: RequestMeter
     began_s: float
     request_id: bytes
 
@@ -97,14 +98,14 @@ class Exchange(RequestResponseCycle):
         with contextlib.suppress(RequestRejected):
             while not self.waiting_for_100_continue and (await self.receive()).get("more_body", False):
                 pass
-        await problem(503, "the bridge is stopping").send(send)
+        await problem(503, "the bridge is stopping", refusal=Refusal.STOPPING).send(send)
 
-    def refusing(self, status: int, reason: str) -> ASGIApp:
+    def refusing(self, status: int, reason: str, refusal: Refusal) -> ASGIApp:
         """An application that answers with this problem; the connection ends."""
 
         async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
             self.keep_alive = False
-            await problem(status, reason).send(send)
+            await problem(status, reason, refusal=refusal).send(send)
 
         return refuse
 
@@ -141,7 +142,7 @@ class Exchange(RequestResponseCycle):
             # Its body may come or not, so that nobody could say where the next request begins.
             self.keep_alive = False
         if message["type"] == "http.response.start" and not self.response_started:
-            self._begin_answer(message["status"])
+            self._begin_answer(message["status"], message.get(REFUSAL, ""))
         if self.ends_with_connection:
             await self._send_piece(message)
         elif message["type"] != WHOLE:
@@ -150,13 +151,18 @@ class Exchange(RequestResponseCycle):
         elif self._takes_the_short_way():
             self._send_whole(message["answer"])
         else:
-            self._begin_answer(message["answer"].status)
+            self._begin_answer(message["answer"].status, message["answer"].refusal)
             for part in message["answer"].parts():
                 await super().send(part)
 
-    def _begin_answer(self, status: int) -> None:
-        self.on_answer(self, status)
+    def _begin_answer(self, status: int, refusal: str) -> None:
+        self._note(status, refusal)
         self.default_headers = [*self.default_headers, (HEADER, self.request_id)]
+
+    def _note(self, status: int, refusal: str) -> None:
+        self.meter.note(self.scope, status, self.began_s, refusal)  # type: ignore[arg-type]  # the same
+        if self.recorded is not None:
+            self.recorded.status = status
 
     def _know_its_end(self, message: MutableMapping[str, Any]) -> None:
         """HTTP/1.0 knows no chunks (RFC 9112, section 6.1): such an answer ends with the connection."""
@@ -184,7 +190,7 @@ class Exchange(RequestResponseCycle):
         )
 
     def _send_whole(self, answer: Answer) -> None:
-        self.on_answer(self, answer.status)
+        self._note(answer.status, answer.refusal)
         head = _head(answer.status, answer.media_type, *self.default_headers)
         self.transport.write(
             b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b"

@@ -1,12 +1,12 @@
 """What a request tells of itself beside its meaning: its id and its trace; and the span that records it."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
 
 from starlette.types import Scope
 
 from logbridge.domain.trace import Trace, Tracer, parse_trace
-from logbridge.entrypoints.request_id import HEADER, request_id_of
+from logbridge.entrypoints.request_id import HEADER, new_request_id, request_id_of
 
 _PARENT, _STATE = b"traceparent", b"tracestate"
 TOLD = frozenset((HEADER, _PARENT, _STATE))
@@ -21,6 +21,38 @@ def what_was_told(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, tuple[
     states = [value.decode("latin-1") for name, value in headers if name == _STATE]
     trace = parse_trace(parents, states)
     return request_id_of(ids), () if trace is None else (trace,)
+
+
+class Traced(Protocol):
+    """A request that is under way."""
+
+    scope: Any
+    request_id: bytes
+    traces: tuple[Trace, ...]
+    recorded: "Recorded | None"
+
+
+class RequestTracing:
+    """Gives requests their ids and traces, and records them. tracer: None where nothing is recorded.
+
+    routes: the paths that are told apart.
+    """
+
+    def __init__(self, tracer: Tracer | None, routes: Collection[str]) -> None:
+        self._tracer = tracer
+        self._routes = frozenset(routes)
+
+    def begin(self, request: Traced, told: Sequence[tuple[bytes, bytes]]) -> None:
+        """A request begins. told: those of its headers that are TOLD."""
+        if told:
+            request.request_id, request.traces = what_was_told(told)
+        else:
+            request.request_id = new_request_id()
+        if self._tracer is not None:
+            scope = request.scope
+            route = scope["path"] if scope["path"] in self._routes else ""
+            recorded = Recorded(self._tracer, scope, route, request.request_id, request.traces)
+            request.recorded, request.traces = recorded, (recorded.trace,)
 
 
 class Recorded:

@@ -12,6 +12,7 @@ from logbridge.domain.access import Scope as Right
 from logbridge.domain.query import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain, failed_batch, failed_query, failed_write
 from logbridge.entrypoints.http.events import EVENT_STREAM
+from logbridge.entrypoints.http.metrics import OPEN_METRICS, PLAIN
 from logbridge.entrypoints.http.parameters import REQUEST_TIMEOUT_S_MAX, REQUEST_TIMEOUT_S_MIN
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import (
@@ -131,7 +132,6 @@ _UNHEALTHY = Health("unhealthy", _TIME, False, _SERVICE, "nothing listens at loc
 _SESSION = Session(keys=True, name="shop", scopes=["read", "write"], services=["shop"])
 _STRANGERS = "Without keys it answers callers on this machine only, unless LOGBRIDGE_OPEN has read."
 _READING = f"What a key that is bound to services sees is narrowed to these. {_STRANGERS}"
-METRICS = "text/plain"
 # An empty value asks for nothing, as if it had been left out.
 _TIME_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"const": ""}]}
 _FILTERS = (
@@ -352,10 +352,11 @@ def _watching(prefix: str) -> tuple[Operation, ...]:
             "metrics", "GET", "/metrics", "The metrics for Prometheus",
             lambda parts: Plain(parts.metrics.show),
             {
-                200: Response("All workers together.", (str,), "logbridge_upstream_away 0.0\n", METRICS),
-                **_problems(401, 403, 429),
+                200: Response("All workers together.", (str,), "logbridge_upstream_away 0.0\n", PLAIN),
+                **_problems(401, 403, 422, 429),
             },
-            "In the text format of Prometheus, or as OpenMetrics where that is accepted. " + _STRANGERS,
+            "In the text format of Prometheus; where application/openmetrics-text is accepted as "
+            f"{OPEN_METRICS}. {_STRANGERS}",
             right=Right.READ,
         ),
     )  # fmt: skip

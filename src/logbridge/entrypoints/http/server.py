@@ -55,19 +55,26 @@ def serve(settings: Settings, workers: int = 1) -> int:
         holding_spool(settings, look=workers > 1) as token,
         bind(settings) as listener,
         _clean_exit(),
-        tempfile.TemporaryDirectory(prefix="logbridge-", ignore_cleanup_errors=True) as board,
     ):
-        folder = Path(board)
-        secret = secrets.token_bytes(SECRET_BYTES)
-        make = functools.partial(make_worker_app, settings, token, secret, folder)
-        app = make if workers > 1 else _app(settings, token)
-        warn_of_open_doors(settings, settings.app_name, listener.getsockname()[0])
-        announce(settings, listener)
-        config = _config(app, settings, workers)
         if workers > 1:
-            return Workers(config, listener, settings, folder).serve()
+            return _serve_with(workers, settings, token, listener)
+        config = _config(_app(settings, token), settings, workers)
+        _begin(settings, listener)
         DrainingServer(config, settings, again=end_at_once).run(sockets=[listener])
     return 0
+
+
+def _serve_with(workers: int, settings: Settings, token: str, listener: socket.socket) -> int:
+    with tempfile.TemporaryDirectory(prefix="logbridge-", ignore_cleanup_errors=True) as folder:
+        board = Path(folder)
+        app = functools.partial(make_worker_app, settings, token, secrets.token_bytes(SECRET_BYTES), board)
+        _begin(settings, listener)
+        return Workers(_config(app, settings, workers), listener, settings, board).serve()
+
+
+def _begin(settings: Settings, listener: socket.socket) -> None:
+    warn_of_open_doors(settings, settings.app_name, listener.getsockname()[0])
+    announce(settings, listener)
 
 
 def _app(
