@@ -1,4 +1,7 @@
-"""The use cases: write, write a batch, query, follow, health. The concurrent test is in load_run.py."""
+"""The use cases: write, write a batch, query, histogram, export, follow, health.
+
+The concurrent test is in load_run.py.
+"""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 
@@ -15,7 +18,7 @@ from logbridge.domain.measures import Measures
 from logbridge.domain.outcome import Cause, Outcome, Refused
 from logbridge.domain.policy import Asked, DeadlinePolicy, RequestLimits
 from logbridge.domain.ports import Deadline, LogReader, LogSink, SinkHealth
-from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.query import Followed, HistogramQuery, LogFilter, LogHistogram, LogPage, LogQuery
 
 NOTHING_ASKED = Asked()
 
@@ -102,6 +105,13 @@ class LogBridge:
         """
         narrowed = query.within(services)
         return await self._readable().query(narrowed, deadline=self._deadline(NOTHING_ASKED))
+
+    async def histogram(
+        self, query: HistogramQuery, services: frozenset[str] = frozenset()
+    ) -> LogHistogram:
+        """How many stored logs there are over time, by level. services, and raises: as query."""
+        narrowed = query.within(services)
+        return await self._readable().histogram(narrowed, deadline=self._deadline(NOTHING_ASKED))
 
     def follow(
         self, which: LogFilter, after: int | None = None, services: frozenset[str] = frozenset()
