@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from logbridge.domain.entry import LogEntry, LogLevel
-from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
 from logbridge.domain.histogram import LEVELS, count_logs
+from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
 from logbridge.domain.query import HistogramQuery, LogFilter, LogQuery
 from tests.factories import make_entry, soon
 
@@ -207,9 +207,7 @@ class SinkContract:
         self._need_reader()
         nothing = await sink.histogram(HistogramQuery(), deadline=soon())
         assert (nothing.start_us, nothing.end_us, nothing.counts) == (None, None, [])
-        asked = HistogramQuery(
-            start_time="2024-08-30T10:00:00Z", end_time="2024-08-30T10:00:09Z", buckets=10
-        )
+        asked = HistogramQuery(start_time="2024-08-30T10:00:00Z", end_time="2024-08-30T10:00:09Z", buckets=10)
         empty = await sink.histogram(asked, deadline=soon())
         assert (empty.bucket_us, empty.counts) == (1_000_000, [(0, 0, 0, 0, 0)] * 10)
 

@@ -13,7 +13,7 @@ LEVELS = tuple(LogLevel)
 
 _SECOND_US = 1_000_000
 _DAY_S = 86_400
-# Lengths that people read at a glance. Those of hours divide a day, so that midnight (UTC) is always a border.
+# Lengths that people read at a glance. Those of hours divide a day: midnight (UTC) is always a border.
 _LENGTHS_S = (
     *(1, 2, 5, 10, 15, 30),
     *(60 * minutes for minutes in (1, 2, 5, 10, 15, 30)),

@@ -28,8 +28,13 @@ ENTRIES = st.lists(
 BUCKETS = st.integers(1, BUCKETS_MAX)
 
 
-@given(entries=ENTRIES, buckets=BUCKETS, name=st.sampled_from(("", "shop")), bounds=st.tuples(MOMENTS, MOMENTS),
-       bounded=st.tuples(st.booleans(), st.booleans()))  # fmt: skip
+@given(
+    entries=ENTRIES,
+    buckets=BUCKETS,
+    name=st.sampled_from(("", "shop")),
+    bounds=st.tuples(MOMENTS, MOMENTS),
+    bounded=st.tuples(st.booleans(), st.booleans()),
+)
 def test_a_histogram_equals_counting_one_by_one(
     entries: list[LogEntry],
     buckets: int,

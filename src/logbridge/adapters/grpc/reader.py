@@ -1,4 +1,4 @@
-"""Reading logs back through a log service: QueryLog, HistogramLog, FollowLog, and what older peers make of them."""
+"""Reading logs back through a log service: QueryLog and the like, and what older peers make of them."""
 
 import asyncio
 from collections.abc import AsyncGenerator

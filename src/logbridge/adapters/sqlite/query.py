@@ -47,8 +47,8 @@ def find_histogram(connection: sqlite3.Connection, query: HistogramQuery) -> Log
     """Counts over time by level, all of the same moment."""
     where, values = _where(query)
     counts = (
-        "SELECT (time_us - ?) / ? AS bucket, level, count(*) "
-        f"FROM logs WHERE {where} GROUP BY bucket, level"  # noqa: S608 (as above)
+        f"SELECT (time_us - ?) / ? AS bucket, level, count(*) FROM logs WHERE {where} "  # noqa: S608 (as above)
+        "GROUP BY bucket, level"
     )
     connection.execute("BEGIN")
     try:

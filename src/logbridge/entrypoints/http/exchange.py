@@ -5,11 +5,12 @@ import contextlib
 import logging
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from logbridge.entrypoints.http.parting import Voice
 from logbridge.entrypoints.http.problems import WHOLE, Answer, RequestRejected, problem
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,10 @@ class Exchange(RequestResponseCycle):
         self.message_event.set()
 
     async def _break_off(self) -> None:
-        if self.response_started:
+        if self.ends_with_connection:
+            # Else a part would look like the whole.
+            cast(Voice, self.transport).reset()
+        elif self.response_started:
             self.transport.close()
         else:
             await self.send_500_response()
