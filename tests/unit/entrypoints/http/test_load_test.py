@@ -9,7 +9,6 @@ import pytest
 from logbridge.adapters.memory import MemorySink, fail, hang
 from logbridge.domain.load_run import LATENCIES_S, LoadTestPlan, LoadTestReport
 from logbridge.domain.outcome import Accepted
-from logbridge.domain.policy import RequestLimits
 from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.lifecycle import Lifecycle
@@ -193,6 +192,5 @@ def test_bars_and_percentiles() -> None:
 def test_an_empty_report_has_no_bars() -> None:
     """Before the first answer there is nothing to divide by."""
     report = LoadTestReport(LoadTestPlan(1, 1))
-    LoadTestPlan(1, 1).check(RequestLimits())
     shown = measured_load_test(report)
     assert (shown.latency_histogram, shown.latency_ms["p99"], shown.logs_per_second) == ([], 0.0, 0.0)
