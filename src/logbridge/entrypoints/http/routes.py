@@ -66,12 +66,15 @@ from logbridge.entrypoints.settings import Settings
 
 
 class Response(Struct, frozen=True):
-    """One documented answer. types: all of them hold for the body at once."""
+    """One documented answer. types: all of them hold for the body at once. texts: examples of the texts that
+    it may be as well, by media type.
+    """
 
     description: str
     types: tuple[type, ...]
     example: Any
     media_type: str = JSON
+    texts: dict[str, str] = {}
 
 
 class Parameter(Struct, frozen=True):
@@ -326,7 +329,10 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
             "concurrent-test", "POST", f"{prefix}/concurrent-test", "Write many generated logs at once",
             lambda parts: parts.load_test,
             {
-                200: Response("The test ran, and something was written.", (LoadTestResult,), _TEST),
+                200: Response(
+                    "The test ran, and something was written.", (LoadTestResult,), _TEST,
+                    texts={EVENT_STREAM: "event: progress\ndata: {\"done\":120,\"total\":500}\n\n"},
+                ),
                 **_problems(*_REFUSALS, 502, 503, 504),
             },
             "Each log is a write of its own. Without keys it answers callers on this machine only, unless "
@@ -370,6 +376,7 @@ def _reading(prefix: str) -> tuple[Operation, ...]:
                     "A log on each line, as in query; with format=csv text/csv. X-Total-Count says how many "
                     "match. An error on the way breaks the connection off.",
                     (str,), "{\"id\":\"…\",\"message\":\"async test log\"}\n", NDJSON,
+                    {"text/csv": "id,timestamp,level,service_name,message,trace_id,span_id,metadata\r\n"},
                 ),
                 **_problems(401, 403, 422, 429, 501, 502, 503),
             },
