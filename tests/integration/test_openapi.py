@@ -40,8 +40,9 @@ BODIES: dict[str, Any] = {
     f"{API}/batch": {"log_entries": [ENTRY]},
     f"{API}/concurrent-test": {"count": 1},
 }
-# A bridge that has not started is asked below; a stream without end is read in test_http.py and test_read.py.
-ELSEWHERE = {("GET", f"{API}/tail", "200"), ("GET", "/readyz", "503")}
+# A bridge that has not started is asked below; a stream without end is read in test_http.py and test_read.py,
+# a download, which is no JSON, in test_export.py.
+ELSEWHERE = {("GET", f"{API}/tail", "200"), ("GET", f"{API}/export", "200"), ("GET", "/readyz", "503")}
 SESSION = f"{API}/session"
 
 

@@ -1,4 +1,7 @@
-"""The use cases: write, write a batch, query, follow, health. The concurrent test is in load_run.py."""
+"""The use cases: write, write a batch, query, histogram, export, follow, health.
+
+The concurrent test is in load_run.py.
+"""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 
@@ -11,11 +14,12 @@ from logbridge.domain.errors import (
     QueryNotSupported,
     ServiceForbidden,
 )
+from logbridge.domain.export import every_page
 from logbridge.domain.measures import Measures
 from logbridge.domain.outcome import Cause, Outcome, Refused
 from logbridge.domain.policy import Asked, DeadlinePolicy, RequestLimits
 from logbridge.domain.ports import Deadline, LogReader, LogSink, SinkHealth
-from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.query import Followed, HistogramQuery, LogFilter, LogHistogram, LogPage, LogQuery
 
 NOTHING_ASKED = Asked()
 
@@ -99,6 +103,22 @@ class LogBridge:
         """
         narrowed = query.within(services)
         return await self._readable().query(narrowed, deadline=self._deadline(NOTHING_ASKED))
+
+    async def histogram(self, query: HistogramQuery, services: frozenset[str] = frozenset()) -> LogHistogram:
+        """How many stored logs there are over time, by level. services, and raises: as query."""
+        narrowed = query.within(services)
+        return await self._readable().histogram(narrowed, deadline=self._deadline(NOTHING_ASKED))
+
+    def export(
+        self, which: LogFilter, limit: int, services: frozenset[str] = frozenset()
+    ) -> AsyncGenerator[LogPage, None]:
+        """Up to ``limit`` stored logs, page by page; see every_page. services, and raises: as query."""
+        reader, narrowed = self._readable(), which.within(services)
+
+        async def ask(query: LogQuery) -> LogPage:
+            return await reader.query(query, deadline=self._deadline(NOTHING_ASKED))
+
+        return every_page(narrowed, limit, ask)
 
     def follow(
         self, which: LogFilter, after: int | None = None, services: frozenset[str] = frozenset()

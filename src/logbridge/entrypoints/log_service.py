@@ -1,4 +1,4 @@
-"""The log service: WriteLog, BatchWriteLog, QueryLog and FollowLog over gRPC, in front of a store.
+"""The log service: WriteLog, BatchWriteLog, QueryLog, HistogramLog and FollowLog over gRPC, before a store.
 
 It serves the peers of the gRPC contract (docs/log-service.md) unchanged, and stores before it answers.
 """
@@ -26,7 +26,9 @@ from logbridge.adapters.grpc.credentials import server_credentials
 from logbridge.adapters.grpc.mapping import (
     SERVICE,
     VERSION_KEY,
+    from_histogram_request,
     from_request,
+    to_histogram_response,
     to_message,
     to_result,
 )
@@ -190,6 +192,7 @@ class _Calls:
             "WriteLog": (self._write, Scope.WRITE),
             "BatchWriteLog": (self._write_batch, Scope.WRITE),
             "QueryLog": (self._query, Scope.READ),
+            "HistogramLog": (self._histogram, Scope.READ),
         }
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             name: grpc.unary_unary_rpc_method_handler(self._unary(name, call, scope))
@@ -228,6 +231,12 @@ class _Calls:
         page = await self._store.query(query, deadline=deadline)
         logs = [to_message(entry) for entry in page.entries]
         return pb.QueryLogResponse(logs=logs, total_count=page.total_count, success=True)
+
+    async def _histogram(self, raw: bytes, caller: Caller, deadline: Deadline) -> Message:
+        request = pb.HistogramLogRequest()
+        _parse(request, raw)
+        query = from_histogram_request(request).within(caller.services)
+        return to_histogram_response(await self._store.histogram(query, deadline=deadline))
 
     def _entry_or_refused(self, message: pb.LogEntry, caller: Caller) -> LogEntry | Refused:
         try:

@@ -178,7 +178,7 @@ def _spool(look: Stats, width: int, glyphs: Glyphs) -> Lines:
 
 
 def _answers(look: Stats) -> Lines:
-    statuses, refusals = look.errors.requests_by_status, look.errors.refused_connections
+    statuses, refusals = look.errors.requests_by_status, look.errors.refusals
     totals: list[tuple[str, str]] = []
     for first, style in (("4", _WARNING), ("5", _BAD)):
         total = sum(count for status, count in statuses.items() if status.startswith(first))

@@ -20,7 +20,9 @@ from logbridge.entrypoints.http.console_pages import Console
 from logbridge.entrypoints.http.cors import CrossOrigin
 from logbridge.entrypoints.http.docs_pages import docs_routes
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain
+from logbridge.entrypoints.http.export import Export
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.load_test import LoadTest
 from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
@@ -85,6 +87,8 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     )
     parts = Parts(
         endpoints,
+        LoadTest(bridge, gate, settings, lifecycle, utc_now),
+        Export(bridge, gate, lifecycle, utc_now),
         Tail(bridge, gate, settings, lifecycle),
         SessionEndpoints(gate, sessions),
         StatsEndpoint(vitals, gate, settings, lifecycle),

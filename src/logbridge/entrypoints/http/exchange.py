@@ -5,13 +5,14 @@ import contextlib
 import logging
 from collections.abc import MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from logbridge.domain.trace import TRACES, Trace
 from logbridge.entrypoints.http.meter import Refusal, RequestMeter
+from logbridge.entrypoints.http.parting import Voice
 from logbridge.entrypoints.http.problems import REFUSAL, WHOLE, Answer, RequestRejected, problem
 from logbridge.entrypoints.http.recorded import Recorded
 from logbridge.entrypoints.request_id import HEADER, REQUEST_ID, new_request_id
@@ -116,7 +117,10 @@ class Exchange(RequestResponseCycle):
         self.message_event.set()
 
     async def _break_off(self) -> None:
-        if self.response_started:
+        if self.ends_with_connection:
+            # Else a part would look like the whole.
+            cast(Voice, self.transport).reset()
+        elif self.response_started:
             self.transport.close()
         else:
             await self.send_500_response()

@@ -27,7 +27,7 @@ def stats(**changed: Any) -> dict[str, Any]:
         "errors": {
             "count": 16, "by_cause": {"invalid": 12, "upstream": 4},
             "requests_by_status": {"400": 2, "422": 10, "503": 3},
-            "refused_connections": {"too many": 4},
+            "refusals": {"too many": 4},
             "last": [failure(f"reason {number}") for number in range(50)],
         },
         "upstream": {

@@ -18,7 +18,7 @@ SIZES = [(40, 12), (60, 20), (79, 24), (80, 24), (100, 30), (120, 40), (200, 60)
 BUSY = watched(spool=SPOOL, upstream__state="away")
 EVIL = watched(
     name=HOSTILE, version=HOSTILE, time=HOSTILE, upstream__address=HOSTILE, upstream__state=HOSTILE,
-    upstream__calls={HOSTILE: 1}, errors__by_cause={HOSTILE: 1}, errors__refused_connections={HOSTILE: 1},
+    upstream__calls={HOSTILE: 1}, errors__by_cause={HOSTILE: 1}, errors__refusals={HOSTILE: 1},
     errors__requests_by_status={f"4{HOSTILE}": 1},
     errors__last=[failure(HOSTILE, HOSTILE, HOSTILE)],
 )  # fmt: skip

@@ -22,6 +22,8 @@ ROUTES = [
     ("POST", "write", Scope.WRITE, {"message": "m", "service_name": "shop"}),
     ("POST", "batch", Scope.WRITE, {"log_entries": [{"message": "m", "service_name": "shop"}]}),
     ("GET", "query", Scope.READ, None),
+    ("GET", "histogram", Scope.READ, None),
+    ("GET", "export", Scope.READ, None),
     ("POST", "concurrent-test", Scope.TEST, {"count": 1}),
 ]
 
