@@ -10,10 +10,10 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from logbridge.domain.measures import Measures
-from logbridge.entrypoints.http.connection import Connections, StoppableHttp
+from logbridge.entrypoints.http.connection import StoppableHttp
 from logbridge.entrypoints.http.decode import read_json_body
 from logbridge.entrypoints.http.endpoints import Plain
-from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.lifecycle import Connections, Lifecycle
 from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.problems import Answer, ok
 from logbridge.entrypoints.http.proxies import Proxies

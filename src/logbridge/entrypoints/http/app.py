@@ -25,10 +25,11 @@ from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.load_test import LoadTest
 from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.openapi import openapi_document
+from logbridge.entrypoints.http.operation import Parts
 from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.recorded import RequestTracing
-from logbridge.entrypoints.http.routes import Parts, api_routes, operations, root_of
+from logbridge.entrypoints.http.routes import api_routes, operations, root_of
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
 from logbridge.entrypoints.http.tail import Tail

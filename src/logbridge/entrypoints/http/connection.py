@@ -10,36 +10,21 @@ import httptools
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
+from logbridge.entrypoints.http import refused
 from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of
 from logbridge.entrypoints.http.flow import Flow
-from logbridge.entrypoints.http.lifecycle import Lifecycle
-from logbridge.entrypoints.http.meter import Refusal, RequestMeter
+from logbridge.entrypoints.http.lifecycle import Connections, Lifecycle
+from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.parting import PARTING_S, Farewell, Voice
 from logbridge.entrypoints.http.problems import RequestRejected, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.recorded import TOLD, RequestTracing
 from logbridge.entrypoints.settings import Settings
 
-# What answers to no request are counted as.
-_REFUSALS = {
-    400: Refusal.NOT_HTTP,
-    408: Refusal.HEAD_TOO_SLOW,
-    431: Refusal.HEAD_TOO_LARGE,
-    503: Refusal.TOO_MANY_CONNECTIONS,
-}
 _FRAMING = (b"content-length", b"transfer-encoding")
 # Where in a request the client is. BETWEEN: it has sent all of one, and nothing of the next.
 _BETWEEN, _HEAD, _BODY = 0, 1, 2
-
-
-class Connections(ServerState):
-    """uvicorn's, which also says when the last connection has ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.none_left = asyncio.Event()
 
 
 class StoppableHttp(HttpToolsProtocol):
@@ -119,8 +104,7 @@ class StoppableHttp(HttpToolsProtocol):
         if self._lifecycle.draining:
             self.shutdown()
         elif len(self.connections) > self._settings.connections_max:
-            maximum = self._settings.connections_max
-            self._refuse(503, f"more than LOGBRIDGE_CONNECTIONS_MAX={maximum} connections at once")
+            self._refuse(refused.too_many_connections(self._settings))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -143,7 +127,7 @@ class StoppableHttp(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._refuse(400, "this is no valid HTTP request")
+            self._refuse(refused.NOT_HTTP)
         else:
             if self._stage:
                 self._expect_more(len(data))
@@ -245,18 +229,11 @@ class StoppableHttp(HttpToolsProtocol):
         return self._running is None or self._running.response_complete
 
     def _cut_off(self) -> None:
-        settings = self._settings
         if self._stage == _BETWEEN or (self._stage == _BODY and self.cycle.response_complete):
             self.part()
-        elif self._stage == _HEAD:
-            timeout = f"LOGBRIDGE_HEAD_TIMEOUT_S={settings.head_timeout_s:g}"
-            self._refuse(408, f"the request's head did not come within {timeout} seconds")
         else:
             self._refuse(
-                408,
-                "the body came too slowly: it has "
-                f"LOGBRIDGE_BODY_TIMEOUT_S={settings.body_timeout_s:g} seconds, and one for each "
-                f"LOGBRIDGE_BODY_BYTES_PER_S_MIN={settings.body_bytes_per_s_min} bytes",
+                (refused.head_too_slow if self._stage == _HEAD else refused.body_too_slow)(self._settings)
             )
 
     def _begin_clock(self) -> None:
@@ -274,11 +251,11 @@ class StoppableHttp(HttpToolsProtocol):
                 self._wake_by(self._since_s + self._settings.body_timeout_s)
         if self._stage == _HEAD:
             if self._fed_bytes > self._settings.head_bytes_max:
-                self._refuse(431, self._head_too_large)
+                self._refuse(refused.head_too_large(self._settings))
             return
         self._empty_bytes += size_bytes
         if self._empty_bytes > max(size_bytes, self._settings.head_bytes_max):
-            self._refuse(431, self._head_too_large)
+            self._refuse(refused.head_too_large(self._settings))
         elif self.cycle.response_complete and self._fed_bytes > self._settings.body_bytes_max:
             self.part()  # it was answered, and nobody reads the rest
 
@@ -286,19 +263,16 @@ class StoppableHttp(HttpToolsProtocol):
         """Bytes of the head that have been read, less those of a line that is not complete."""
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
-    @property
-    def _head_too_large(self) -> str:
-        return f"the head is larger than LOGBRIDGE_HEAD_BYTES_MAX={self._settings.head_bytes_max} bytes"
-
-    def _refuse(self, status: int, reason: str) -> None:
+    def _refuse(self, why: refused.Refused) -> None:
         """The connection ends with this answer; with the one under way, if that is another request's."""
         self._deaf = True
         if self._answered:
-            self._meter.measures.refusal(_REFUSALS[status])
-            self.transport.write(bytes_of(problem(status, reason), self.server_state.default_headers))
+            self._meter.measures.refusal(why.counted)
+            answer = problem(why.status, why.reason)
+            self.transport.write(bytes_of(answer, self.server_state.default_headers))
             self.part()
         elif self._stage == _BODY and self._running is self.cycle:
-            cast(Exchange, self.cycle).reject(RequestRejected(status, reason))
+            cast(Exchange, self.cycle).reject(RequestRejected(why.status, why.reason))
         else:
             self.pipeline.clear()
             self.leave()
@@ -373,12 +347,11 @@ class StoppableHttp(HttpToolsProtocol):
         self._tracing.begin(cycle, self._told)
         app: Any = self.app
         if self._hosts != 1 and (version != "1.0" or self._hosts):
-            reason = "a request has one Host header (RFC 9112, section 3.2)"
-            app = self._marked(cycle.refusing(400, reason, Refusal.NOT_HTTP))
+            app = self._marked(cycle.refusing(refused.HOSTS))
         # What was fed is no less than the head, and rarely too much: only then the head itself is counted.
         bytes_max = self._settings.head_bytes_max
         if self._fed_bytes > bytes_max and self._head_bytes() > bytes_max:
-            app = self._marked(cycle.refusing(431, self._head_too_large, Refusal.HEAD_TOO_LARGE))
+            app = self._marked(cycle.refusing(refused.head_too_large(self._settings)))
         self._stage = _BODY
         self._since_s = 0.0
         self._fed_bytes = self._empty_bytes = 0

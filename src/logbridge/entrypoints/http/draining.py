@@ -13,8 +13,8 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from logbridge.entrypoints.http.connection import Connections, StoppableHttp
-from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.connection import StoppableHttp
+from logbridge.entrypoints.http.lifecycle import Connections, Lifecycle
 from logbridge.entrypoints.process import collect_garbage_rarely
 from logbridge.entrypoints.settings import Settings
 

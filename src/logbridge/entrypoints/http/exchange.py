@@ -15,6 +15,7 @@ from logbridge.entrypoints.http.meter import Refusal, RequestMeter
 from logbridge.entrypoints.http.parting import Voice
 from logbridge.entrypoints.http.problems import REFUSAL, WHOLE, Answer, RequestRejected, problem
 from logbridge.entrypoints.http.recorded import Recorded
+from logbridge.entrypoints.http.refused import Refused
 from logbridge.entrypoints.request_id import HEADER, REQUEST_ID, new_request_id
 
 logger = logging.getLogger(__name__)
@@ -101,12 +102,12 @@ class Exchange(RequestResponseCycle):
                 pass
         await problem(503, "the bridge is stopping", refusal=Refusal.STOPPING).send(send)
 
-    def refusing(self, status: int, reason: str, refusal: Refusal) -> ASGIApp:
+    def refusing(self, refused: Refused) -> ASGIApp:
         """An application that answers with this problem; the connection ends."""
 
         async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
             self.keep_alive = False
-            await problem(status, reason, refusal=refusal).send(send)
+            await problem(refused.status, refused.reason, refusal=refused.counted).send(send)
 
         return refuse
 

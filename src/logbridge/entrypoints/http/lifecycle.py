@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Any
 
 from starlette.types import Receive
+from uvicorn.server import ServerState
 
 
 class Phase(IntEnum):
@@ -70,6 +71,14 @@ class Lifecycle:
             self._drained_by_s = asyncio.get_running_loop().time() + within_s
             self._closing = asyncio.create_task(self._close(within_s))
         return self._closing
+
+
+class Connections(ServerState):
+    """uvicorn's, which also says when the last connection has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.none_left = asyncio.Event()
 
 
 async def client_left(receive: Receive) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from logbridge import __version__
+from logbridge.entrypoints.http.operation import Operation, Parameter, Response
 from logbridge.entrypoints.http.problems import JSON, PROBLEM
-from logbridge.entrypoints.http.routes import Operation, Parameter, Response
 from logbridge.entrypoints.http.schema import (
     WRITE_EXAMPLE,
     ConcurrentTestRequest,

@@ -1,18 +1,12 @@
 """One table of operations: the routes and the OpenAPI document are both made from it."""
 
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
-from msgspec import Struct
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from logbridge.domain.access import Scope as Right
 from logbridge.domain.export import EXPORT_DEFAULT, EXPORT_MAX
 from logbridge.domain.query import BUCKETS_DEFAULT, BUCKETS_MAX, LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from logbridge.entrypoints.http.endpoints import (
-    Endpoints,
     Plain,
     failed_batch,
     failed_histogram,
@@ -20,11 +14,10 @@ from logbridge.entrypoints.http.endpoints import (
     failed_write,
 )
 from logbridge.entrypoints.http.events import EVENT_STREAM
-from logbridge.entrypoints.http.export import NDJSON, Export
-from logbridge.entrypoints.http.load_test import LoadTest
+from logbridge.entrypoints.http.export import NDJSON
 from logbridge.entrypoints.http.metrics import OPEN_METRICS, PLAIN
+from logbridge.entrypoints.http.operation import REFUSALS, Operation, Parameter, Parts, Response, problems
 from logbridge.entrypoints.http.parameters import FORMATS, REQUEST_TIMEOUT_S_MAX, REQUEST_TIMEOUT_S_MIN
-from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import (
     LEVEL_NAMES,
     WRITE_EXAMPLE,
@@ -38,7 +31,6 @@ from logbridge.entrypoints.http.schema import (
     LoadTestResult,
     LogRecord,
     Probe,
-    Problem,
     QueryResult,
     Root,
     ServiceInfo,
@@ -46,7 +38,6 @@ from logbridge.entrypoints.http.schema import (
     WriteRequest,
     level_pattern,
 )
-from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.stats import (
     Errors,
     FailureShown,
@@ -59,64 +50,9 @@ from logbridge.entrypoints.http.stats import (
     Upstream,
     Window,
 )
-from logbridge.entrypoints.http.tail import Tail
-from logbridge.entrypoints.http.watch_endpoints import MetricsEndpoint, StatsEndpoint
 from logbridge.entrypoints.pulse import HISTORY_S
 from logbridge.entrypoints.results import BatchResult, WriteResult
 from logbridge.entrypoints.settings import Settings
-
-
-class Response(Struct, frozen=True):
-    """One documented answer. types: all of them hold for the body at once. texts: examples of the texts that
-    it may be as well, by media type.
-    """
-
-    description: str
-    types: tuple[type, ...]
-    example: Any
-    media_type: str = JSON
-    texts: dict[str, str] = {}
-
-
-class Parameter(Struct, frozen=True):
-    """One query parameter or header."""
-
-    name: str
-    description: str
-    schema: dict[str, Any]
-    where: str = "query"
-
-
-class Parts(Struct, frozen=True):
-    """What answers the operations."""
-
-    endpoints: Endpoints
-    load_test: LoadTest
-    export: Export
-    tail: Tail
-    sessions: SessionEndpoints
-    stats: StatsEndpoint
-    metrics: MetricsEndpoint
-
-
-class Operation(Struct, frozen=True):
-    """One thing to ask. handler: makes its ASGI endpoint. right: what a key needs for it, if anything."""
-
-    name: str
-    method: str
-    path: str
-    summary: str
-    handler: Callable[[Parts], ASGIApp]
-    responses: dict[int, Response]
-    description: str = ""
-    request: type | None = None
-    request_example: Any = None
-    parameters: tuple[Parameter, ...] = ()
-    right: Right | None = None
-    tag: str = ""
-    # Whether a key is needed though it needs no right.
-    asks_who: bool = False
-
 
 _ID = "0197a2c4-5d1e-7cc3-98a8-2f1d7f6f3b10"
 _WRITTEN = WriteResult(True, _ID, "")
@@ -240,52 +176,8 @@ _ASKED = (
     ),
 )
 
+
 # Of whoever sends a body.
-_REFUSALS = (400, 401, 403, 413, 415, 422, 429)
-_WHY = {
-    400: "Not JSON, or over a limit that the settings name.",
-    401: "No key, or one that is unknown, revoked or expired.",
-    403: "Closed to strangers, or the key lacks the scope or is not for that service.",
-    409: "This log_id is taken by other content.",
-    413: "The body or the log is too large.",
-    415: "A media type or an encoding that is not supported.",
-    422: "Valid JSON that does not fit: which field, and why.",
-    429: "More requests than this key or this address may make; Retry-After says when to come back.",
-    501: "This log service cannot answer that.",
-    502: "The log service refused.",
-    503: "Too much in flight, or the log service is not reachable.",
-    504: "The log service did not answer in time; the outcome may be unknown.",
-}
-_DETAILS = {
-    400: "the body is not JSON: Expecting value at line 1 column 1",
-    401: "/api/v1/logs/write needs a key: send Authorization: Bearer KEY or X-API-Key: KEY",
-    403: "/api/v1/logs/query answers callers on this machine only; LOGBRIDGE_OPEN=read opens it to others, "
-    "LOGBRIDGE_KEYS_FILE to those with a key",
-    409: "this log_id is taken by other content",
-    413: "the body is larger than LOGBRIDGE_BODY_BYTES_MAX=20971520 bytes",
-    415: "Content-Type text/plain is not supported; send application/json",
-    422: "$.adv_id: Expected `int | null`, got `str`",
-    429: "the key shop may make 1000 requests a second",
-    501: "this sink only writes: it cannot be asked for stored logs",
-    502: "the log service refused it",
-    503: "nothing listens at localhost:50051",
-    504: "no answer before the deadline",
-}
-
-
-def _problems(
-    *statuses: int, also: type | None = None, beside: Callable[[str], Any] = lambda _: {}
-) -> dict[int, Response]:
-    types: tuple[type, ...] = (Problem, also) if also else (Problem,)
-    return {status: Response(_WHY[status], types, _example(status, beside), PROBLEM) for status in statuses}
-
-
-def _example(status: int, beside: Callable[[str], Any]) -> Any:
-    detail = _DETAILS[status]
-    problem = {"type": "about:blank", "title": title_of(status), "status": status, "detail": detail}
-    return problem | msgspec.to_builtins(beside(detail))
-
-
 def operations(prefix: str) -> tuple[Operation, ...]:
     """Every operation of the API under its base path."""
     groups = {
@@ -308,7 +200,7 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
             {
                 200: Response("The log service acknowledged it.", (WriteResult,), _WRITTEN),
                 202: Response("It is on the disk here, and will be delivered.", (WriteResult,), _WRITTEN),
-                **_problems(*_REFUSALS, 409, 502, 503, 504, also=WriteResult, beside=failed_write),
+                **problems(*REFUSALS, 409, 502, 503, 504, also=WriteResult, beside=failed_write),
             },
             "Any name that is not listed goes into metadata. null in an optional field means leaving it out.",
             WriteRequest, WRITE_EXAMPLE, _ASKED, Right.WRITE,
@@ -319,7 +211,7 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
             {
                 200: Response("The log service acknowledged some of it.", (BatchResult,), _BATCH),
                 202: Response("Some of it is on the disk here, to be delivered.", (BatchResult,), _BATCH),
-                **_problems(*_REFUSALS, 502, 503, 504, also=BatchResult, beside=failed_batch),
+                **problems(*REFUSALS, 502, 503, 504, also=BatchResult, beside=failed_batch),
             },
             "One result for every log, in the order of the request. A bad one does not sink the others.",
             BatchRequest, {"log_entries": [WRITE_EXAMPLE, {"message": "two", "level": "ERROR"}]}, _ASKED,
@@ -333,7 +225,7 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
                     "The test ran, and something was written.", (LoadTestResult,), _TEST,
                     texts={EVENT_STREAM: "event: progress\ndata: {\"done\":120,\"total\":500}\n\n"},
                 ),
-                **_problems(*_REFUSALS, 502, 503, 504),
+                **problems(*REFUSALS, 502, 503, 504),
             },
             "Each log is a write of its own. Without keys it answers callers on this machine only, unless "
             "LOGBRIDGE_OPEN has test. When nothing was written, the report stands beside the problem. With "
@@ -351,7 +243,7 @@ def _reading(prefix: str) -> tuple[Operation, ...]:
             lambda parts: Plain(parts.endpoints.query, failed_query),
             {
                 200: Response("One page.", (QueryResult,), QueryResult(True, [_RECORD], 1, "")),
-                **_problems(401, 403, 422, 429, 501, 502, 503, also=QueryResult, beside=failed_query),
+                **problems(401, 403, 422, 429, 501, 502, 503, also=QueryResult, beside=failed_query),
             },
             _READING,
             parameters=(*_FILTERS, *_PAGE),
@@ -362,7 +254,7 @@ def _reading(prefix: str) -> tuple[Operation, ...]:
             lambda parts: Plain(parts.endpoints.histogram, failed_histogram),
             {
                 200: Response("Equal stretches of time, empty ones too.", (HistogramResult,), _HISTOGRAM),
-                **_problems(401, 403, 422, 429, 501, 502, 503, also=HistogramResult, beside=failed_histogram),
+                **problems(401, 403, 422, 429, 501, 502, 503, also=HistogramResult, beside=failed_histogram),
             },
             _READING,
             parameters=(*_FILTERS, _BUCKETS),
@@ -378,7 +270,7 @@ def _reading(prefix: str) -> tuple[Operation, ...]:
                     (str,), "{\"id\":\"…\",\"message\":\"async test log\"}\n", NDJSON,
                     {"text/csv": "id,timestamp,level,service_name,message,trace_id,span_id,metadata\r\n"},
                 ),
-                **_problems(401, 403, 422, 429, 501, 502, 503),
+                **problems(401, 403, 422, 429, 501, 502, 503),
             },
             "In CSV a cell that a spreadsheet would take for a formula has ' before it. " + _READING,
             parameters=(*_FILTERS, *_EXPORT),
@@ -393,7 +285,7 @@ def _reading(prefix: str) -> tuple[Operation, ...]:
                     "id: 41\n: following\n\nid: 42\ndata: {\"id\":\"…\",\"message\":\"async test log\"}\n\n",
                     EVENT_STREAM,
                 ),
-                **_problems(401, 403, 422, 429, 501, 502, 503),
+                **problems(401, 403, 422, 429, 501, 502, 503),
             },
             _READING,
             parameters=(*_FILTERS, _RESUME),
@@ -407,7 +299,7 @@ def _watching(prefix: str) -> tuple[Operation, ...]:
         Operation(
             "stats", "GET", f"{prefix}/stats", "How the bridge is: rates, latencies, failures, spool",
             lambda parts: parts.stats,
-            {200: Response("All workers together.", (Stats,), _STATS), **_problems(401, 403, 422, 429)},
+            {200: Response("All workers together.", (Stats,), _STATS), **problems(401, 403, 422, 429)},
             "With Accept: text/event-stream an event like it each second, whose history is the last second. "
             "Failures of other services than a key's own are not shown to it. " + _STRANGERS,
             parameters=(_HISTORY,),
@@ -418,7 +310,7 @@ def _watching(prefix: str) -> tuple[Operation, ...]:
             lambda parts: Plain(parts.metrics.show),
             {
                 200: Response("All workers together.", (str,), "logbridge_upstream_away 0.0\n", PLAIN),
-                **_problems(401, 403, 422, 429),
+                **problems(401, 403, 422, 429),
             },
             "In the text format of Prometheus; where application/openmetrics-text is accepted as "
             f"{OPEN_METRICS}. {_STRANGERS}",
@@ -433,13 +325,13 @@ def _session(prefix: str) -> tuple[Operation, ...]:
         Operation(
             "session", "GET", path, "Who you are to the bridge, and what you may do",
             lambda parts: Plain(parts.sessions.show),
-            {200: Response("You.", (Session,), _SESSION), **_problems(401, 429)},
+            {200: Response("You.", (Session,), _SESSION), **problems(401, 429)},
             asks_who=True,
         ),
         Operation(
             "session-begin", "POST", path, "Begin a session: a cookie that stands for the key you send",
             lambda parts: Plain(parts.sessions.begin),
-            {200: Response("Begun; the cookie is set.", (Session,), _SESSION), **_problems(400, 401, 429)},
+            {200: Response("Begun; the cookie is set.", (Session,), _SESSION), **problems(400, 401, 429)},
             "For browsers: server-sent events carry no headers. The cookie lets in GET, and POST and DELETE "
             "of pages of this bridge itself, for twelve hours or until the bridge restarts. A session "
             "begins no other one.",
@@ -461,7 +353,7 @@ def _about(prefix: str) -> tuple[Operation, ...]:
             {
                 200: Response("Healthy.", (Health,), _HEALTHY),
                 503: Response("Unhealthy.", (Health,), _UNHEALTHY),
-                **_problems(429),
+                **problems(429),
             },
         ),
         Operation(
@@ -472,7 +364,7 @@ def _about(prefix: str) -> tuple[Operation, ...]:
         Operation(
             "readyz", "GET", "/readyz", "Whether new work is welcome",
             lambda parts: Plain(parts.endpoints.readyz),
-            {200: Response("It is.", (Probe,), Probe("ready")), **_problems(503)},
+            {200: Response("It is.", (Probe,), Probe("ready")), **problems(503)},
         ),
     )  # fmt: skip
 
