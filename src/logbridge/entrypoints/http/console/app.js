@@ -4,6 +4,7 @@ import { Problem, address, ask } from "./api.js";
 import { h, replace, toast } from "./dom.js";
 import { language, setLanguage, t, words } from "./i18n.js";
 import * as login from "./login.js";
+import * as pulse from "./pulse.js";
 
 words({
   en: {
@@ -58,6 +59,7 @@ function translate() {
     element.setAttribute("aria-label", t(element.dataset.label));
   }
   replace(document.getElementById("tools"), tools());
+  pulse.paint();
 }
 
 function tools() {
@@ -104,6 +106,7 @@ async function start() {
     toast(error.message, "error");
   }
   translate();
+  pulse.start();
   window.addEventListener("hashchange", show);
   await show();
 }
