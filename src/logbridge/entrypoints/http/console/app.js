@@ -38,6 +38,8 @@ async function show() {
     if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
+  // On a phone the row of tabs is wider than the page.
+  document.querySelector("#tabs [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
   document.title = `${t(name)} · ${document.body.dataset.title}`;
   try {
     const view = await import(`./${name}.js`);

@@ -180,7 +180,7 @@ function uplotOptions(uPlot, { series, unit, format, stacked, labels, axis }, wi
 }
 
 function widthOf(_self, values) {
-  return values ? 14 + 7 * Math.max(3, ...values.map((value) => value.length)) : 40;
+  return values ? 22 + 7 * Math.max(3, ...values.map((value) => value.length)) : 48;
 }
 
 function xScale(labels) {

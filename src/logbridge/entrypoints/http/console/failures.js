@@ -61,7 +61,7 @@ export function refusals() {
   return {
     element: h("section", { class: "card" }, h("h2", {}, t("ov-statuses")), none, lists),
     update({ errors }) {
-      const shown = [statuses.set(errors.requests_by_status), causes.set(errors.by_cause), connections.set(errors.refused_connections)];
+      const shown = [statuses.set(errors.requests_by_status), causes.set(errors.by_cause), connections.set(errors.refusals ?? errors.refused_connections ?? {})];
       none.hidden = shown.some(Boolean);
       lists.hidden = !none.hidden;
     },

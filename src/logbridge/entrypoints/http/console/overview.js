@@ -82,7 +82,7 @@ function throughput() {
       rows["ov-5min"].set(`${number(five.logs_per_second, 1)} ${t("ov-logs-s")}`);
       const share = minute.logs_per_second ? minute.acknowledged_per_second / minute.logs_per_second : null;
       rows["ov-acknowledged"].set(share === null ? t("ov-none-yet") : percent(share));
-      rows["ov-acknowledged"].element.className = share !== null && share < 1 ? "bad" : "";
+      rows["ov-acknowledged"].element.className = share !== null && share < 1 ? "warn" : "";
       rows["ov-requests-s"].set(number(minute.requests_per_second, 1));
       rows["ov-bytes-s"].set(bytes(Math.round(minute.bytes_per_second)));
     },
@@ -164,7 +164,7 @@ function service() {
       const calls = Object.entries(upstream.calls).map(([name, count]) => `${named(name)} ${number(count)}`);
       rows["ov-calls"].set(calls.join(", ") || t("ov-no-calls"));
       const { p50, p90, p99 } = upstream.call_latency_ms;
-      rows["ov-call-latency"].set(p99 ? `p50 ${milliseconds(p50)} · p90 ${milliseconds(p90)} · p99 ${milliseconds(p99)}` : "–");
+      rows["ov-call-latency"].set(p99 ? t("ov-ms", { n: [p50, p90, p99].map(rounded).join(" / ") }) : "–");
       rows["ov-per-call"].set(number(upstream.logs_per_call, 1));
       rows["ov-again"].set(number(upstream.logs_sent_again));
     },

@@ -94,7 +94,7 @@ function form() {
     start();
     cancel.focus();
   };
-  const element = h("form", { class: "card form", onsubmit, "aria-label": t("test") }, h("h2", {}, t("test")), h("p", {}, t("lt-what")), h("div", { class: "fields" }, fields), h("div", { class: "row" }, go, cancel));
+  const element = h("form", { class: "card form", onsubmit, "aria-label": t("test") }, h("h2", {}, t("test")), h("p", {}, t("lt-what")), h("div", { class: "fields two few" }, fields), h("div", { class: "row" }, go, cancel));
   return {
     element,
     paint() {

@@ -68,7 +68,7 @@ export function mount(root) {
       h(
         "div",
         { class: "side" },
-        h("section", { class: "card" }, h("div", { class: "row" }, h("h2", {}, t("wr-answer"))), answer),
+        h("section", { class: "card" }, h("h2", {}, t("wr-answer")), answer),
         h("section", { class: "card" }, h("div", { class: "row command-head" }, h("h2", {}, t("wr-command")), copy), command),
       ),
     ),
@@ -157,7 +157,7 @@ function log(page) {
     {},
     h("legend", {}, t("wr-log")),
     field(t("wr-message"), input(page, "message", { rows: "3" }, "textarea")),
-    h("div", { class: "fields" }, field(t("wr-service"), input(page, "service_name")), field(t("wr-level"), level), ...["trace_id", "span_id"].map((name) => field(t(`wr-${name}`), input(page, name)))),
+    h("div", { class: "fields two" }, field(t("wr-service"), input(page, "service_name")), field(t("wr-level"), level), ...["trace_id", "span_id"].map((name) => field(t(`wr-${name}`), input(page, name)))),
   );
 }
 
@@ -165,7 +165,7 @@ function advertising(page) {
   const types = h("datalist", { id: "monitor-types" }, MONITOR_TYPES.map((name) => h("option", { value: name })));
   const numbers = INTEGERS.map((name) => field(t(`wr-${name}`), input(page, name, { inputmode: "numeric" })));
   const type = field(t("wr-monitor_type"), input(page, "monitor_type", { list: "monitor-types" }));
-  return h("fieldset", {}, h("legend", {}, t("wr-ads")), h("div", { class: "fields" }, numbers, type, types));
+  return h("fieldset", {}, h("legend", {}, t("wr-ads")), h("div", { class: "fields two" }, numbers, type, types));
 }
 
 function own(page) {
@@ -210,12 +210,12 @@ function entries(page) {
 
 function pairs(page, rebuild) {
   const all = page.state.pairs;
-  const cell = (row, side, label) => {
+  const cell = (row, side, label, placeholder) => {
     const oninput = (event) => {
       all[row][side] = event.target.value;
       page.changed();
     };
-    return h("input", { "aria-label": label, autocomplete: "off", spellcheck: "false", value: all[row][side], oninput });
+    return h("input", { "aria-label": label, placeholder, autocomplete: "off", spellcheck: "false", value: all[row][side], oninput });
   };
   const rows = all.map((_, row) => {
     const n = row + 1;
@@ -225,9 +225,9 @@ function pairs(page, rebuild) {
       rebuild();
       document.querySelector("#add-pair").focus();
     };
-    const name = cell(row, 0, t("wr-name", { n }));
+    const name = cell(row, 0, t("wr-name", { n }), "user_id");
     page.inputs.metadata ??= name;
-    return h("div", { class: "pair" }, name, cell(row, 1, t("wr-value", { n })), h("button", { type: "button", "aria-label": t("wr-remove", { n }), onclick: remove }, "×"));
+    return h("div", { class: "pair" }, name, cell(row, 1, t("wr-value", { n }), "u1"), h("button", { type: "button", "aria-label": t("wr-remove", { n }), onclick: remove }, "×"));
   });
   const add = () => {
     all.push(["", ""]);
