@@ -2,11 +2,12 @@
 
 export const base = new URL(document.body.dataset.api + "/", document.baseURI);
 
-// Why a request failed, in the bridge's own words. status: 0 where nobody answered.
+// Why a request failed, in the bridge's own words. status: 0 where nobody answered. body: all of its answer.
 export class Problem extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, body = {}) {
     super(detail);
     this.status = status;
+    this.body = body;
   }
 }
 
@@ -22,7 +23,7 @@ export function address(name, parameters = {}) {
 export async function ask(url, options = {}) {
   const answer = await reach(url, options);
   const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Problem(answer.status, body.detail || body.error_message || `HTTP ${answer.status}`);
+  if (!answer.ok) throw new Problem(answer.status, body.detail || body.error_message || `HTTP ${answer.status}`, body);
   return body;
 }
 
@@ -45,16 +46,19 @@ export function send(name, body, options = {}) {
 }
 
 // Server-sent events of an answer to POST, which EventSource cannot ask for: gives {event, data} one by one.
-export async function* posted(name, body, signal) {
+// A plain JSON answer is one event "result". headers: besides the usual ones.
+export async function* posted(name, body, { signal, headers = {} } = {}) {
   const answer = await reach(address(name), {
     method: "POST",
-    headers: { "content-type": "application/json", accept: "text/event-stream" },
+    headers: { "content-type": "application/json", accept: "text/event-stream", ...headers },
     body: JSON.stringify(body),
     signal,
   });
-  if (!answer.ok) {
-    const problem = await answer.json().catch(() => ({}));
-    throw new Problem(answer.status, problem.detail || `HTTP ${answer.status}`);
+  if (!answer.headers.get("content-type")?.startsWith("text/event-stream")) {
+    const plain = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Problem(answer.status, plain.detail || `HTTP ${answer.status}`, plain);
+    yield { event: "result", data: plain };
+    return;
   }
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

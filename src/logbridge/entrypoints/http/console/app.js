@@ -4,6 +4,7 @@ import { Problem, address, ask } from "./api.js";
 import { h, replace, toast } from "./dom.js";
 import { language, setLanguage, t, words } from "./i18n.js";
 import * as login from "./login.js";
+import * as pulse from "./pulse.js";
 
 words({
   en: {
@@ -37,6 +38,8 @@ async function show() {
     if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
+  // On a phone the row of tabs is wider than the page.
+  document.querySelector("#tabs [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
   document.title = `${t(name)} · ${document.body.dataset.title}`;
   try {
     const view = await import(`./${name}.js`);
@@ -58,6 +61,7 @@ function translate() {
     element.setAttribute("aria-label", t(element.dataset.label));
   }
   replace(document.getElementById("tools"), tools());
+  pulse.paint();
 }
 
 function tools() {
@@ -104,6 +108,7 @@ async function start() {
     toast(error.message, "error");
   }
   translate();
+  pulse.start();
   window.addEventListener("hashchange", show);
   await show();
 }

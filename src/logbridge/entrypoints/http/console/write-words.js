@@ -1,0 +1,46 @@
+// What the form that writes says, in two languages.
+
+import { words } from "./i18n.js";
+
+words({
+  en: {
+    "wr-kind": "What to write", "wr-one": "One log", "wr-batch": "A batch",
+    "wr-log": "Log", "wr-message": "Message", "wr-service": "Service", "wr-level": "Level", "wr-trace_id": "Trace id", "wr-span_id": "Span id",
+    "wr-ads": "Advertising", "wr-adv_id": "Advertisement (adv_id)", "wr-aweme_id": "Video (aweme_id)", "wr-plan_id": "Plan (plan_id)",
+    "wr-co_id": "Company (co_id)", "wr-monitor_type": "Event (monitor_type)",
+    "wr-own": "Time and id", "wr-timestamp": "Time (timestamp)", "wr-timestamp-hint": "RFC 3339; empty: when it arrives.", "wr-now": "Now",
+    "wr-log_id": "Own id (log_id)", "wr-log_id-hint": "Sent twice with it, a log is stored once.",
+    "wr-metadata": "Metadata", "wr-as-json": "As JSON", "wr-json": "Metadata as a JSON object", "wr-name": "Name {n}", "wr-value": "Value {n}", "wr-add": "Add a row", "wr-remove": "Remove row {n}",
+    "wr-entries": "Logs as a JSON array", "wr-entries-hint": "Each as the bridge takes a single one. At most MAX_BATCH_SIZE of them.",
+    "wr-durable": "Durable (Prefer: respond-async)", "wr-durable-hint": "Acknowledged once it is on the disk of the bridge, where it has a spool.",
+    "wr-send": "Send", "wr-sending": "Sending…", "wr-clear": "Clear the form", "wr-keys": "Ctrl+Enter sends",
+    "wr-command": "The same as a command", "wr-copy": "Copy", "wr-copied": "Copied.", "wr-not-copied": "Select the text and copy it by hand.",
+    "wr-long": "Too long for a command: save the body as body.json first.",
+    "wr-answer": "Answer", "wr-none": "Nothing sent yet.", "wr-status": "Status", "wr-success": "Success", "wr-yes": "yes", "wr-no": "no", "wr-took": "Took", "wr-ms": "{n} ms",
+    "wr-id": "log_id", "wr-why": "Why", "wr-count": "Written", "wr-count-of": "{n} of {total}", "wr-find": "Find it", "wr-find-all": "Find them",
+    "wr-spooled": "It is on the disk of the bridge and will be delivered.", "wr-more": "… and {n} more",
+    "wr-unreachable": "The bridge did not answer: {why}. Whether it was written is unknown.",
+    "wr-not-json": "Not JSON:", "wr-not-object": "A JSON object is expected: {\"user_id\": \"u1\"}.", "wr-not-array": "A JSON array is expected: [{\"message\": \"one\"}].",
+    "wr-twice": "The name {name} is there twice.",
+  },
+  zh: {
+    "wr-kind": "写入方式", "wr-one": "单条日志", "wr-batch": "批量",
+    "wr-log": "日志", "wr-message": "日志内容", "wr-service": "服务", "wr-level": "级别", "wr-trace_id": "Trace ID", "wr-span_id": "Span ID",
+    "wr-ads": "广告业务", "wr-adv_id": "广告 ID（adv_id）", "wr-aweme_id": "视频 ID（aweme_id）", "wr-plan_id": "计划 ID（plan_id）",
+    "wr-co_id": "公司 ID（co_id）", "wr-monitor_type": "监测类型（monitor_type）",
+    "wr-own": "时间与 ID", "wr-timestamp": "时间（timestamp）", "wr-timestamp-hint": "RFC 3339 格式；留空则取到达时间。", "wr-now": "当前时间",
+    "wr-log_id": "自定义 ID（log_id）", "wr-log_id-hint": "以同一 ID 重复发送，只存一条。",
+    "wr-metadata": "元数据", "wr-as-json": "以 JSON 填写", "wr-json": "元数据（JSON 对象）", "wr-name": "名称 {n}", "wr-value": "值 {n}", "wr-add": "添加一行", "wr-remove": "删除第 {n} 行",
+    "wr-entries": "日志（JSON 数组）", "wr-entries-hint": "每个元素的格式与单条写入相同，最多 MAX_BATCH_SIZE 条。",
+    "wr-durable": "持久化写入（Prefer: respond-async）", "wr-durable-hint": "启用磁盘队列时，日志落盘即确认，随后投递。",
+    "wr-send": "发送", "wr-sending": "正在发送…", "wr-clear": "清空表单", "wr-keys": "Ctrl+Enter 发送",
+    "wr-command": "等效命令", "wr-copy": "复制", "wr-copied": "已复制。", "wr-not-copied": "请选中文本手动复制。",
+    "wr-long": "内容过长，无法放进命令行：请先将请求体保存为 body.json。",
+    "wr-answer": "响应", "wr-none": "尚未发送。", "wr-status": "状态码", "wr-success": "是否成功", "wr-yes": "成功", "wr-no": "失败", "wr-took": "耗时", "wr-ms": "{n} ms",
+    "wr-id": "log_id", "wr-why": "原因", "wr-count": "写入成功", "wr-count-of": "{n} / {total}", "wr-find": "查找这条日志", "wr-find-all": "查找这些日志",
+    "wr-spooled": "已写入日志桥的磁盘，稍后投递。", "wr-more": "……另有 {n} 条",
+    "wr-unreachable": "日志桥无响应：{why}。是否已写入尚不确定。",
+    "wr-not-json": "不是合法的 JSON：", "wr-not-object": "应为 JSON 对象，例如 {\"user_id\": \"u1\"}。", "wr-not-array": "应为 JSON 数组，例如 [{\"message\": \"一\"}]。",
+    "wr-twice": "名称 {name} 重复。",
+  },
+});
