@@ -99,12 +99,12 @@ function chart(body, answer, narrow) {
     replace(body, h("p", { class: "soft" }, t("h.empty")));
     return;
   }
-  const told = h("span", { role: "status" });
+  const told = h("span", { role: "status" }, t("h.use"));
   const go = h("button", { type: "button", hidden: true }, t("h.narrow"));
   const svg = bars(answer, Math.max(240, inner(body)));
   const holder = h("div", { class: "histogram-bars", tabindex: "0", role: "group", "aria-label": t("h.chart") }, svg.element);
   choosing(holder, svg, answer, { told, go }, narrow);
-  replace(body, holder, legend(answer), h("p", { class: "histogram-told" }, told, " ", go), h("small", { class: "histogram-use" }, t("h.use")), table(answer, narrow));
+  replace(body, holder, legend(answer), h("p", { class: "histogram-told" }, told, " ", go), table(answer, narrow));
 }
 
 function shape(tag, attributes, text) {
@@ -188,7 +188,7 @@ function choosing(holder, svg, answer, { told, go }, narrow) {
     [first, last] = [from, to];
     svg.choose(first, last);
     go.hidden = first < 0;
-    told.textContent = first < 0 ? "" : tell(answer, first, last);
+    told.textContent = first < 0 ? t("h.use") : tell(answer, first, last);
   };
   const done = () => narrow(...rangeOf(answer, first, last));
   go.addEventListener("click", done);

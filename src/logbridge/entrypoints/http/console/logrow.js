@@ -92,6 +92,8 @@ export function slashFocuses(input) {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest?.("input, select, textarea")) return;
     event.preventDefault();
+    const closed = input.closest("details");
+    if (closed) closed.open = true;
     input.focus();
     input.select();
   };

@@ -1,8 +1,7 @@
 // The live tail: new logs as they are stored.
 
-import { h, replace } from "./dom.js";
+import { field, h, replace } from "./dom.js";
 import { metadataRows, remember, textInputs } from "./filters.js";
-import { field } from "./dom.js";
 import { number, t, words } from "./i18n.js";
 import { logRow, slashFocuses, walkable } from "./logrow.js";
 import { LEVELS, blamed, hash, narrowed, question, read } from "./query.js";
@@ -19,7 +18,7 @@ words({
     "w.rate": "{rate} logs/s", "w.sampled": "Showing 1 of {n} logs, {rate}/s", "w.shown": "{shown} shown", "w.skipped": "{n} not shown",
     "w.401": "The session has ended: load the page again to log in.", "w.403": "You may not read these logs: {why}",
     "w.501": "This log service cannot be followed: {why}", "w.422": "The bridge does not accept this filter: {why}", "w.404": "This bridge has no live tail: {why}", "w.again": "Try again",
-    "w.no-level": "Choose at least one level.", "w.cap": "The newest {n} stay in the list.", "w.search": "Search these",
+    "w.no-level": "Choose at least one level.", "w.cap": "The newest {n} stay in the list.", "w.search": "Search these", "w.filters": "Filters",
   },
   zh: {
     "w.title": "实时日志", "w.levels": "级别", "w.apply": "应用", "w.pause": "暂停", "w.resume": "继续", "w.clear": "清空列表",
@@ -28,7 +27,7 @@ words({
     "w.rate": "{rate} 条/秒", "w.sampled": "每 {n} 条显示 1 条，{rate} 条/秒", "w.shown": "已显示 {shown} 条", "w.skipped": "未显示 {n} 条",
     "w.401": "会话已结束，请重新加载页面并登录。", "w.403": "没有读取这些日志的权限：{why}",
     "w.501": "当前日志服务不支持实时跟踪：{why}", "w.422": "筛选条件有误：{why}", "w.404": "当前服务没有实时日志：{why}", "w.again": "重试",
-    "w.no-level": "请至少选择一个级别。", "w.cap": "列表只保留最新的 {n} 条。", "w.search": "转到搜索",
+    "w.no-level": "请至少选择一个级别。", "w.cap": "列表只保留最新的 {n} 条。", "w.search": "转到搜索", "w.filters": "筛选条件",
   },
 });
 
@@ -189,9 +188,12 @@ export function mount(root, parameters) {
 
   box.addEventListener("scroll", () => setSticky(box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX));
   document.addEventListener("visibilitychange", hold);
+  // On a phone the logs come first.
+  const used = asked.q || asked.service_name || asked.trace_id || asked.metadata.length || levels.length < LEVELS.length;
+  const open = Boolean(used) || matchMedia("(min-width: 641px)").matches;
   replace(
     root,
-    form.element,
+    h("details", { class: "tail-filters", open }, h("summary", {}, t("w.filters")), form.element),
     h(
       "section", { class: "card tail", "aria-label": t("w.title") },
       h("div", { class: "row" }, h("h2", {}, t("w.title")), told, again, rate, counted, searched),

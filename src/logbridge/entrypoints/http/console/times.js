@@ -67,6 +67,7 @@ export function zone() {
 
 // A distance in microseconds: 0.25 ms, 12 ms, 3.4 s, 2:05 min.
 export function distance(us) {
+  if (us === 0) return "0 ms";
   if (us < 1000) return `${number(us)} µs`;
   if (us < 1e6) return `${number(us / 1000, us < 1e4 ? 2 : us < 1e5 ? 1 : 0)} ms`;
   if (us < 6e7) return `${number(us / 1e6, us < 1e7 ? 2 : 1)} s`;
