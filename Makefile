@@ -43,7 +43,11 @@ nginx: # the proxy of the smuggling tests, where this user may install it
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null; } || true
 
-test: .venv/.dev browser nginx ## all tests, with coverage
+prometheus: # Prometheus and promtool for the test of the metrics, where this user may install them
+	@command -v prometheus >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; } || true
+
+test: .venv/.dev browser nginx prometheus ## all tests, with coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
 
@@ -70,8 +74,14 @@ bench-quick: .venv/.bench ## under a minute: fails when a ratio or counted work 
 bench-soak: .venv/.bench ## memory over ten minutes at full load: SOAK_S=600
 	@$(BIN)/python -m benchmarks --soak-s $(or $(SOAK_S),600) $(ARGS)
 
+bench-console: .venv/.dev browser ## the console in a browser: when it is useful, and while logs pour in
+	@$(BIN)/python -m benchmarks.console $(ARGS)
+
 flamegraph: .venv/.bench ## docs/benchmarks/flame.svg: where a write spends its time
 	@$(BIN)/python -m benchmarks.flame $(ARGS)
+
+top-picture: .venv/.dev ## docs/images/top.svg: logbridge top before a busy bridge
+	@$(BIN)/python -m tests.top_picture
 
 lint: .venv/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -99,4 +109,4 @@ wheel: .venv/.dev ## build dist/*.whl
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup run browser nginx test faketime chaos attack fuzz bench bench-quick bench-soak flamegraph lint proto lock wheel clean
+.PHONY: help setup run browser nginx prometheus test faketime chaos attack fuzz bench bench-quick bench-soak bench-console flamegraph top-picture lint proto lock wheel clean

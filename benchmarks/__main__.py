@@ -121,4 +121,7 @@ def _soaked(seconds: float) -> soak.Soak:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

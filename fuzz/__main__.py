@@ -1,6 +1,7 @@
 """python -m fuzz: every target in a process of its own, each for its share of the time."""
 
 import argparse
+import contextlib
 import json
 import re
 import subprocess
@@ -8,6 +9,9 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
 
 CORPUS = Path(__file__).parent / "corpus"
 # What is found on the way: kept for the next run, and not committed.
@@ -25,9 +29,10 @@ def main() -> int:
     names = asked.only or list(TARGETS)
     reports = []
     for number, name in enumerate(names, 1):
-        print(f"[{number}/{len(names)}] {name}", end=" ", file=sys.stderr, flush=True)
-        reports.append(_run(name, max(1, asked.seconds // len(names)), asked.seed))
-        print(f"{reports[-1]['executions']} inputs, {reports[-1]['faults']} faults", file=sys.stderr)
+        title = f"[{number}/{len(names)}] {name}"
+        reports.append(_run(name, max(1, asked.seconds // len(names)), asked.seed, title))
+        told = f"{reports[-1]['executions']} inputs, {reports[-1]['faults']} faults"
+        print(title, told, file=sys.stderr, flush=True)
     faults = sum(report["faults"] for report in reports)
     report = {"seed": asked.seed, "targets": reports, "faults": faults}
     print(json.dumps(report) if asked.json else _table(reports))
@@ -44,24 +49,43 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(name: str, seconds: int, seed: int) -> dict[str, Any]:
+def _run(name: str, seconds: int, seed: int, title: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "fuzz", "--alone", name, "--seconds", str(seconds), "--seed", str(seed)]
     begun_s = time.monotonic()
-    # A target ends by itself; twice its time is a hang of the fuzzer.
-    done = subprocess.run(  # noqa: S603 (this very program)
-        command, capture_output=True, text=True, errors="replace", timeout=2 * seconds + 120, check=False
-    )
-    executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
-    coverage = re.findall(r"cov: (\d+)", done.stderr)
-    if done.returncode:
-        print(f"\n{done.stderr[-4000:]}", file=sys.stderr)
+    code, err = _watched(command, seconds, title)
+    executed = re.search(r"number_of_executed_units: (\d+)", err)
+    coverage = re.findall(r"cov: (\d+)", err)
+    if code:
+        print(f"\n{err[-4000:]}", file=sys.stderr)
     return {
         "target": name,
         "executions": int(executed[1]) if executed else 0,
         "coverage": int(coverage[-1]) if coverage else 0,
         "seconds": round(time.monotonic() - begun_s, 1),
-        "faults": 1 if done.returncode else 0,
+        "faults": 1 if code else 0,
     }
+
+
+def _watched(command: list[str], seconds: int, title: str) -> tuple[int, str]:
+    """Run a target, with a bar on a terminal: its exit code and its last words."""
+    console = Console(stderr=True)
+    begun_s = time.monotonic()
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+        subprocess.Popen(  # noqa: S603 (this very program)
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+        ) as process,
+    ):
+        task = bar.add_task(title, total=seconds)
+        while True:
+            took_s = time.monotonic() - begun_s
+            bar.update(task, completed=took_s)
+            # A target ends by itself; twice its time is a hang of the fuzzer.
+            if took_s > 2 * seconds + 120:
+                process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                err = process.communicate(timeout=0.5)[1]
+                return process.returncode, err
 
 
 def _table(reports: list[dict[str, Any]]) -> str:
@@ -95,4 +119,7 @@ def _fuzz(name: str, seconds: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

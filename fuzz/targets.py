@@ -6,6 +6,7 @@ to the standard library.
 
 import gzip
 import json
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -26,9 +27,10 @@ from logbridge.entrypoints.http.parameters import read_asked, read_filter, read_
 from logbridge.entrypoints.http.problems import RequestRejected
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.sessions import Sessions, session_cookie
-from logbridge.entrypoints.own_log import escaped, redacted
+from logbridge.entrypoints.own_log import OneLine, redacted
 
 MAKER = EntryMaker("fuzzed", 262_144, 64, lambda: "2024-08-30T10:30:45.000000Z", lambda: "made-id")
+_AS_JSON, _AS_TEXT = OneLine("json", traces=True), OneLine("text", traces=True)
 _SESSIONS = Sessions(b"0" * 32)
 _PROXIES = Proxies(["127.0.0.2"])
 
@@ -148,9 +150,12 @@ def _ends_well(call: Callable[[], object]) -> None:
 
 def log_line(data: bytes) -> None:
     """Text that somebody makes the bridge log."""
-    line = escaped(redacted(data.decode("utf-8", "surrogatepass" if len(data) % 2 else "replace")))
-    _agree(line.isprintable(), True)
-    _agree(len(line.splitlines()) <= 1, True)
+    text = data.decode("utf-8", "surrogatepass" if len(data) % 2 else "replace")
+    record = logging.LogRecord("fuzzed", logging.INFO, "file", 1, "%s", (text,), None)
+    for line in (_AS_TEXT.format(record), as_json := _AS_JSON.format(record)):
+        _agree(line.isprintable(), True)
+        _agree(len(line.splitlines()), 1)
+    _agree(json.loads(as_json)["message"], redacted(text))
 
 
 _ENCODINGS = (["gzip"], ["deflate"], ["br"], ["zstd"], ["gzip", "br"], ["zstd", "deflate"])

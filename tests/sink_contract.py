@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from logbridge.domain.entry import LogEntry, LogLevel
+from logbridge.domain.histogram import LEVELS, count_logs
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
-from logbridge.domain.query import LogFilter, LogQuery
+from logbridge.domain.query import HistogramQuery, LogFilter, LogQuery
 from tests.factories import make_entry, soon
 
 UNUSUAL_MESSAGES = {
@@ -160,6 +161,55 @@ class SinkContract:
         page = await sink.query(LogQuery().within(frozenset({"shop", "pay"})), deadline=soon())
         assert sorted(entry.service_name for entry in page.entries) == ["pay", "shop", "shop"]
         assert page.total_count == 3
+
+    @pytest.mark.parametrize(
+        "which",
+        [
+            {},
+            {"buckets": 1},
+            {"buckets": 200},
+            {"service_name": "shop"},
+            {"level": LogLevel.ERROR},
+            {"text": "log 1"},
+            {"metadata": {"user_id": "user123"}},
+            {"start_time": "2024-08-30T10:00:05Z", "end_time": "2024-08-30T10:00:31+00:00"},
+            {"start_time": "2024-08-30T09:00:00Z"},
+            {"end_time": "2024-08-30T09:00:00Z"},
+            {"end_time": "2024-08-30T10:00:10Z", "start_time": "2024-08-30T10:00:20Z"},
+            {"services": frozenset({"pay", "shop"})},
+        ],
+        ids="+".join,
+    )
+    async def test_a_histogram_counts_what_a_query_finds(self, sink: Any, which: dict[str, Any]) -> None:
+        """Its buckets hold each log that the filter finds once, at its level, and it knows the range."""
+        self._need_reader()
+        levels = (LogLevel.DEBUG, LogLevel.ERROR, LogLevel.INFO)
+        entries = [
+            make_entry(
+                message=f"log {number}",
+                level=levels[number % 3],
+                service_name=("shop", "pay", "other")[number // 5 % 3],
+                timestamp=f"2024-08-30T10:00:{number:02}.5Z",
+            )
+            for number in range(40)
+        ]
+        await sink.write(entries, deadline=soon())
+        query = HistogramQuery(**which)
+        found = await sink.histogram(query, deadline=soon())
+        assert found == count_logs(query, entries)
+        assert found.total_count == sum(query.matches(entry) for entry in entries)
+        for place, level in enumerate(LEVELS):
+            wanted = sum(query.matches(entry) for entry in entries if entry.level is level)
+            assert sum(counts[place] for counts in found.counts) == wanted
+
+    async def test_a_histogram_of_nothing(self, sink: Any) -> None:
+        """Where nothing matches there is no range, but one that was asked for has its empty buckets."""
+        self._need_reader()
+        nothing = await sink.histogram(HistogramQuery(), deadline=soon())
+        assert (nothing.start_us, nothing.end_us, nothing.counts) == (None, None, [])
+        asked = HistogramQuery(start_time="2024-08-30T10:00:00Z", end_time="2024-08-30T10:00:09Z", buckets=10)
+        empty = await sink.histogram(asked, deadline=soon())
+        assert (empty.bucket_us, empty.counts) == (1_000_000, [(0, 0, 0, 0, 0)] * 10)
 
     async def test_same_id_is_stored_once(self, sink: Any) -> None:
         """The same log sent again, in another write or in the same batch, is accepted and stored once."""

@@ -5,10 +5,14 @@ import asyncio
 import json
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from rich.console import Console
+from rich.progress import Progress
 
 from tests.attack.clients import GOOD_CLIENTS, Good, Tally, write_on
 from tests.integration.processes import bridge, free_port, log_service
@@ -16,25 +20,33 @@ from tests.integration.test_bad_grpc import memory_kib
 
 # How much more memory than after the first attack still counts as flat, in MiB.
 GROWTH_MIB_MAX = 48.0
+_TICK_S = 0.5
+# Told the seconds since its stage began.
+Tick = Callable[[float], None]
 SETTINGS = {"LOGBRIDGE_HEAD_TIMEOUT_S": "2", "LOGBRIDGE_BODY_TIMEOUT_S": "2", "LOGBRIDGE_IDLE_TIMEOUT_S": "5"}
 
 
-async def _good_for(port: int, seconds: float, until: asyncio.Event) -> Good:
+async def _good_for(port: int, seconds: float, until: asyncio.Event, tick: Tick) -> Good:
     good = Good()
     clients = [asyncio.ensure_future(write_on(port, until, good)) for _ in range(GOOD_CLIENTS)]
-    await asyncio.sleep(seconds)
+    begun_s = asyncio.get_running_loop().time()
+    while (took_s := asyncio.get_running_loop().time() - begun_s) < seconds:
+        tick(took_s)
+        await asyncio.sleep(min(_TICK_S, seconds - took_s))
     until.set()
     await asyncio.gather(*clients)
     return good
 
 
-async def _attacked(port: int, grpc_port: int, seconds: float, seed: int) -> tuple[Good, dict[str, Tally]]:
+async def _attacked(
+    port: int, grpc_port: int, seconds: float, seed: int, tick: Tick
+) -> tuple[Good, dict[str, Tally]]:
     # In a process of their own: what good clients measure must not be how busy their own process is.
     arguments = (str(port), str(grpc_port), str(seconds), str(seed))
     attackers = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.attack.clients", *arguments, stdout=asyncio.subprocess.PIPE
     )
-    good = await _good_for(port, seconds, asyncio.Event())
+    good = await _good_for(port, seconds, asyncio.Event(), tick)
     told, _ = await attackers.communicate()
     return good, msgspec.json.decode(told, type=dict[str, Tally])
 
@@ -52,13 +64,13 @@ def _run(seconds: float, seed: int) -> dict[str, Any]:
                 held = {"bridge": memory_kib(running.process), "log service": memory_kib(service)}
                 return {who: round(kib / 1024, 1) for who, kib in held.items()}
 
-            _told("good clients alone")
-            alone = asyncio.run(_good_for(port, seconds / 4, asyncio.Event()))
-            _told("a first attack, until all is warm")
-            asyncio.run(_attacked(port, grpc_port, seconds / 4, seed))
-            _told("the attack")
+            with _stage("good clients alone", seconds / 4) as tick:
+                alone = asyncio.run(_good_for(port, seconds / 4, asyncio.Event(), tick))
+            with _stage("a first attack, until all is warm", seconds / 4) as tick:
+                asyncio.run(_attacked(port, grpc_port, seconds / 4, seed, tick))
             warm = memory()
-            beside, tallies = asyncio.run(_attacked(port, grpc_port, seconds / 2, seed + 1))
+            with _stage("the attack", seconds / 2) as tick:
+                beside, tallies = asyncio.run(_attacked(port, grpc_port, seconds / 2, seed + 1, tick))
             after = memory()
     return {
         "seed": seed,
@@ -75,8 +87,14 @@ def _run(seconds: float, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _told(stage: str) -> None:
-    print(stage, file=sys.stderr, flush=True)
+@contextmanager
+def _stage(name: str, seconds: float) -> Iterator[Tick]:
+    """Tell what is done now, with a bar on a terminal."""
+    console = Console(stderr=True)
+    console.print(name)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=seconds)
+        yield lambda took_s: bar.update(task, completed=took_s)
 
 
 def _gave_way(report: dict[str, Any]) -> list[str]:
@@ -127,4 +145,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -14,8 +14,10 @@ from logbridge.entrypoints.http.connection import Connections, StoppableHttp
 from logbridge.entrypoints.http.decode import read_json_body
 from logbridge.entrypoints.http.endpoints import Plain
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.problems import Answer, ok
 from logbridge.entrypoints.http.proxies import Proxies
+from logbridge.entrypoints.http.recorded import RequestTracing
 from logbridge.entrypoints.settings import Settings
 from tests.integration.served import Connection, connected, until
 
@@ -35,8 +37,8 @@ class App:
             settings=Settings(**settings),
             proxies=None,
             marked=lambda app: app,
-            measures=Measures(),
-            routes=frozenset(),
+            meter=RequestMeter(Measures(), ()),
+            tracing=RequestTracing(None, ()),
         )
         if trusted := settings.get("trusted_proxies"):
             self.state.proxies = Proxies(trusted)

@@ -1,6 +1,7 @@
 """logbridge processes of a test: start them, read what they say, end them."""
 
 import contextlib
+import json
 import os
 import re
 import selectors
@@ -15,7 +16,6 @@ from typing import IO, Any, NamedTuple
 
 import httpx
 
-from logbridge.entrypoints.own_log import SHORTENED
 from tests.factories import coalesces
 from tests.integration.served import API
 
@@ -42,7 +42,7 @@ def start(
     )
 
 
-def read_until(stream: IO[str], pattern: str) -> re.Match[str]:
+def read_until(stream: IO[Any], pattern: str) -> re.Match[str]:
     """Read a process's output until the pattern is there."""
     text = ""
     deadline_s = time.monotonic() + DEADLINE_S
@@ -95,9 +95,14 @@ class Bridge(NamedTuple):
         return [log["message"] for log in answer.json()["logs"]]
 
 
+def records_of(err: str) -> list[dict[str, Any]]:
+    """The records of a process's own log, of what it wrote to stderr; lines for people are left out."""
+    return [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+
+
 def tells_of_a_fault(err: str) -> bool:
     """Whether a process told, on stderr, of an error that nobody expected."""
-    return "Traceback" in err or SHORTENED in err
+    return "Traceback" in err or any("error" in record for record in records_of(err))
 
 
 def workers_of(pid: int) -> list[int]:

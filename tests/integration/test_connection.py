@@ -82,7 +82,9 @@ async def test_a_whole_answer_is_the_same_answer(head: str) -> None:
     answers = []
     for path in ("/path", "/path?whole"):
         async with connection_to(App()) as connection:
-            connection.write(f"{head.format(path)}\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+            connection.write(
+                f"{head.format(path)}\r\nHost: a\r\nX-Request-ID: a\r\nConnection: close\r\n\r\n".encode()
+            )
             answers.append(await connection.rest())
     assert answers[0] == answers[1]
     assert answers[0].startswith(b"HTTP/1.1 200 OK\r\n")

@@ -1,24 +1,30 @@
 """What a running bridge tells of itself: no secret, no stack trace to callers, no line that input forged."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
 
 from logbridge.adapters.keys.ring import new_key
-from logbridge.entrypoints.own_log import MORE
-from tests.integration.processes import bridge, end, free_port, read_until, start
+from logbridge.entrypoints.own_log import MORE, SHORTENED
+from tests.integration.processes import bridge, end, free_port, read_until, records_of, start
 from tests.integration.served import API
 
 KEY = new_key()[0]
-_RECORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR) [\w.]+: ")
-FORGED = "2024-01-01 00:00:00,000 INFO a: all is well"
+# A line of text; of JSON every line is one object.
+_RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00 (DEBUG|INFO|WARNING|ERROR) +\S")
+FORGED = "2024-01-01T00:00:00.000000+00:00 INFO     all is well"
+FORMS = ("json", "text")
 _BROKEN = """
 import sys
 from logbridge.entrypoints.http import endpoints
@@ -40,9 +46,21 @@ def raw(port: int, data: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_no_secret_in_the_log_of_a_talkative_bridge(tmp_path: Path) -> None:
+def strangers_in(err: str, form: str) -> list[str]:
+    """The lines of a log that are neither a record of this form nor marked as the rest of one."""
+    lines = [line for line in err.splitlines() if not line.isprintable()]
+    if form == "json":
+        return lines + [line for line in err.splitlines() if not isinstance(json.loads(line), dict)]
+    return lines + [
+        line for line in err.splitlines() if not line.startswith(MORE) and not _RECORD.match(line)
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_secret_in_the_log_of_a_talkative_bridge(tmp_path: Path, form: str) -> None:
     """With DEBUG every request is logged, each in one line, and none shows a key, wherever it was sent."""
     settings = {"DEBUG": "true", "LOG_LEVEL": "DEBUG", "HOST": "127.0.0.1", "LOGBRIDGE_SINK": "memory://"}
+    settings["LOGBRIDGE_LOG_FORMAT"] = form
     process = start(tmp_path, "serve", "--port", "0", LOGBRIDGE_SINK_KEY=KEY, **settings)
     assert process.stdout is not None
     port = int(read_until(process.stdout, r"listens at http://127.0.0.1:(\d+),")[1])
@@ -62,16 +80,19 @@ def test_no_secret_in_the_log_of_a_talkative_bridge(tmp_path: Path) -> None:
     lines = err.splitlines()
     assert KEY.encode() not in err.encode()
     assert KEY[17:] not in err
-    assert [line for line in lines if not _RECORD.match(line) or not line.isprintable()] == []
+    assert strangers_in(err, form) == []
+    assert not any(line.startswith(MORE) for line in lines)
     assert sum("uvicorn.access" in line for line in lines) >= 9
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("debug", ["true", "false"])
-def test_a_fault_is_told_to_the_log_only(tmp_path: Path, debug: str) -> None:
+def test_a_fault_is_told_to_the_log_only(tmp_path: Path, debug: str, form: str) -> None:
     """The caller of a bridge that breaks gets a problem; its log has the error, the trace only with DEBUG."""
     program = tmp_path / "program.py"
     program.write_text(_BROKEN)
     settings = {"HOST": "127.0.0.1", "LOGBRIDGE_SINK": "memory://", "DEBUG": debug}
+    settings["LOGBRIDGE_LOG_FORMAT"] = form
     process = subprocess.Popen(
         [sys.executable, program, KEY, FORGED],
         env={**os.environ, **settings},
@@ -89,9 +110,20 @@ def test_a_fault_is_told_to_the_log_only(tmp_path: Path, debug: str) -> None:
     assert code == 0
     assert KEY not in err
     assert "write failed" in err
-    assert (f"\n{MORE}Traceback (most recent call last):" in err) == (debug == "true")
-    assert (f"\n{MORE}{FORGED}" in err) == (debug == "true")
-    assert [line for line in err.splitlines() if not line.startswith(MORE) and not _RECORD.match(line)] == []
+    assert strangers_in(err, form) == []
+    # The caller has what finds the record.
+    assert answer.headers["x-request-id"] == answer.json()["request_id"]
+    assert answer.json()["request_id"] in err
+    if form == "text":
+        assert (f"\n{MORE}Traceback (most recent call last):" in err) == (debug == "true")
+        assert (f"\n{MORE}{FORGED}" in err) == (debug == "true")
+        assert (SHORTENED in err) == (debug == "false")
+    else:
+        (record,) = [record for record in records_of(err) if "error" in record]
+        assert record["request_id"] == answer.json()["request_id"]
+        assert record["error"].startswith("ZeroDivisionError: lbk_")
+        assert record["error_at"].startswith("program.py:")
+        assert ("traceback" in record) == (debug == "true")
 
 
 @pytest.mark.parametrize("arguments", [["config"], ["config", "--json"]])
@@ -138,3 +170,35 @@ def test_open_doors_are_warned_of(tmp_path: Path, with_keys: bool) -> None:
     assert service.stderr is not None
     told = read_until(service.stderr, r"(?s)(.*)log service listens on")[1] + end(service)[1]
     assert told.count("LOGBRIDGE_KEYS_FILE") == (not with_keys)
+
+
+def test_a_terminal_gets_text_in_colours(tmp_path: Path) -> None:
+    """The two processes of dev see its terminal, and write for people; what is no terminal gets JSON."""
+    ours, theirs = pty.openpty()
+    variables = {"HOST": "127.0.0.1", "PORT": "0", "GRPC_SERVER_PORT": "0", "DEBUG": "true"}
+    with open(ours, "rb", buffering=0) as terminal:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "logbridge", "dev"],
+            cwd=tmp_path,
+            env={**os.environ, "LOGBRIDGE_STORE": "memory://", **variables},
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+        )
+        os.close(theirs)
+        assert process.stdout is not None
+        read_until(process.stdout, "logbridge is ready")
+        # dev has asked for the bridge's health by now.
+        line = read_until(terminal, r"(?m)^.*GET /api/v1/logs/health.*uvicorn\.access.*$")[0]
+        drained = threading.Thread(target=lambda: _read_to_the_end(terminal))
+        drained.start()
+        assert end(process)[0] == 0
+        drained.join()
+    assert "\x1b[" in line
+    assert _RECORD.match(re.sub(r"\x1b\[\d*m", "", line))
+
+
+def _read_to_the_end(terminal: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # how a terminal says that the other end is closed
+        while terminal.read(65536):
+            pass

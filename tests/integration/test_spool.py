@@ -12,9 +12,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from logbridge.adapters.memory import MemorySink
@@ -144,6 +145,32 @@ async def test_dead_letters_are_kept_with_their_reason(directory: Path) -> None:
     assert inventory.status().buried == 1
 
 
+@pytest.mark.parametrize("work", ["retry", "purge"])
+async def test_what_is_interrupted_goes_on(directory: Path, work: str) -> None:
+    """Retry and purge tell how far they are; interrupted they leave whole steps, and can go on."""
+    async with opened(directory) as spool:
+        await spool.append([make_entry() for _ in range(1200)], deadline=soon(30))
+        letters = await spool.take(1200, 2**30)
+        await spool.settle([], [(letter, Refused(letter.entry.id, "no")) for letter in letters])
+        inventory = SpoolInventory(directory)
+        arguments: dict[str, Any] = {} if work == "retry" else {"dead": True}
+        told: list[tuple[int, int]] = []
+
+        def interrupt(done: int, total: int) -> None:
+            told.append((done, total))
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            getattr(inventory, work)(interrupt, **arguments)
+        left = inventory.status().dead
+        assert told == [(1200 - left, 1200)]
+        assert 0 < left < 1200
+        assert getattr(inventory, work)(lambda done, total: told.append((done, total)), **arguments) == left
+        assert told[-1] == (left, left)
+        assert (inventory.status().dead, len(await taken(spool))) == (0, 1200 if work == "retry" else 0)
+    assert SpoolInventory(directory).status().damaged == []
+
+
 async def test_purged_letters_are_gone_and_not_lost(directory: Path) -> None:
     """Purging removes for good, makes room at once, and is no damage at the next start."""
     limits = SpoolLimits(bytes_max=5000, disk_free_bytes_min=0)
@@ -214,6 +241,7 @@ async def test_a_worker_takes_over_what_a_dead_one_left(directory: Path) -> None
 _KILLED = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from tests.factories import make_entry, soon
 from tests.integration.test_spool import open_spool
 
@@ -302,6 +330,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(name="flip spool.db", seed=15802)
 @given(name=st.sampled_from(sorted(DAMAGES)), seed=st.integers(0, 2**32))
 def test_damage_is_counted_and_named_exactly(
     killed: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory, name: str, seed: int

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from logbridge.adapters.sqlite import file
 from logbridge.adapters.sqlite.file import open_store_file
 from logbridge.adapters.sqlite.space import gives_back
 from logbridge.adapters.sqlite.store import SqliteStore
@@ -149,6 +150,27 @@ def test_an_interrupted_backup_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         StoreFile(tmp_path / "logs.db").backup(tmp_path / "backup.db", tick)
     assert [path.name for path in tmp_path.iterdir()] == ["logs.db"]
+
+
+@pytest.mark.parametrize("command", ["check", "backup", "vacuum"])
+def test_ctrl_c_ends_a_long_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """A signal that comes while SQLite works is Ctrl-C, neither damage nor an error."""
+    path = tmp_path / "logs.db"
+    fill(path, *(make_entry(message=f"log {number} {'x' * 500}") for number in range(2000)))
+    # An old file, which vacuum rewrites in one statement.
+    change(path, "PRAGMA auto_vacuum = NONE", "VACUUM")
+
+    def ctrl_c() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(file, "_nothing", ctrl_c)
+    monkeypatch.setattr(file, "_OPCODES_PER_LOOK_FOR_CTRL_C", 1000)
+    work = getattr(StoreFile(path), command)
+    with pytest.raises(KeyboardInterrupt):
+        work(*([tmp_path / "backup.db"] if command == "backup" else []), Ticks())
+    assert [each for each in tmp_path.iterdir() if not each.name.startswith("logs.db")] == []
+    monkeypatch.undo()
+    assert StoreFile(path).check(Ticks()).problems == []
 
 
 @pytest.mark.parametrize("taken", [False, True])
@@ -416,7 +438,7 @@ def test_the_service_removes_what_is_too_old(tmp_path: Path) -> None:
     fill(tmp_path / "data" / "logs.db", *(make_entry() for _ in range(500)))
     process = start(tmp_path, "service", "--grpc-server-port", "0", LOGBRIDGE_STORE_AGE_DAYS_MAX="30")
     assert process.stderr is not None
-    read_until(process.stderr, "INFO .*retention removed logs older than 30 days: 500")
+    read_until(process.stderr, "INFO.*retention removed logs older than 30 days: 500")
     assert end(process, signal.SIGTERM)[0] == 0
 
 

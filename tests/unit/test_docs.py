@@ -5,13 +5,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from prometheus_client import Metric
 
 import logbridge
 from logbridge import MemorySink, use_sink
 from logbridge.domain import errors
+from logbridge.domain.measures import OUTCOMES
 from logbridge.entrypoints.cli import app
+from logbridge.entrypoints.http.meter import Refusal
+from logbridge.entrypoints.http.metrics import families
+from logbridge.entrypoints.http.problems import STATUS_OF_CAUSE
 from logbridge.entrypoints.http.routes import operations
+from logbridge.entrypoints.http.stats import (
+    Errors,
+    FailureShown,
+    InFlight,
+    Performance,
+    Point,
+    SpoolShown,
+    Stats,
+    Upstream,
+    Window,
+)
 from logbridge.entrypoints.settings import SETTINGS, Settings
+from tests.unit.entrypoints.http.looks import WAITING, look
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")
@@ -74,6 +92,51 @@ def test_every_route_is_documented() -> None:
     assert statuses - set(re.findall(r"\b\d{3}\b", page)) == set()
 
 
+def test_every_metric_is_documented() -> None:
+    """docs/metrics.md has each metric with its type and labels, and no other."""
+    settings = replace(Settings(), spool="sqlite:///spool")
+    metrics = list(families(look(waiting=WAITING), settings))
+    wanted = {name_of(metric): (metric.type, labels_of(metric)) for metric in metrics}
+    rows = re.findall(r"^\| `(logbridge_\w+)` \| (\w+) \|([^|]*)\|", text_of("docs/metrics.md"), re.M)
+    assert {name: (kind, set(re.findall(r"\w+", labels))) for name, kind, labels in rows} == wanted
+    assert len(rows) == len(metrics)
+
+
+def name_of(metric: Metric) -> str:
+    """As it is asked for: prometheus-client keeps the ends of names apart."""
+    return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
+
+
+def labels_of(metric: Metric) -> set[str]:
+    return {name for sample in metric.samples for name in sample.labels} - {"le"}
+
+
+def test_every_value_of_a_label_is_documented() -> None:
+    """docs/metrics.md explains each cause and each reason, with the status that goes with it."""
+    page = text_of("docs/metrics.md")
+    causes, _, reasons = page.partition("### Reasons")
+    row = re.compile(r"^\| `([^`]+)` \| ([\d, ]+) \|", re.M)
+    statuses = {cause.value: str(status) for cause, status in STATUS_OF_CAUSE.items()}
+    assert dict(row.findall(causes)) == statuses
+    assert [name for name, _ in row.findall(reasons)] == list(Refusal)
+
+
+def test_every_alert_is_documented() -> None:
+    """docs/monitoring.md has a row for each alert that we ship, in its order."""
+    rows = re.findall(r"^\| `(Logbridge\w+)` \|", text_of("docs/monitoring.md"), re.M)
+    assert rows == re.findall(r"- alert: (\w+)", text_of("deploy/prometheus/alerts.yml"))
+
+
+def test_every_field_of_the_statistics_is_documented() -> None:
+    """docs/stats.md has each field of the answer."""
+    page = text_of("docs/stats.md")
+    kinds = (Stats, Performance, Window, Point, InFlight, Errors, FailureShown, Upstream, SpoolShown)
+    names = (
+        {name for kind in kinds for name in kind.__struct_fields__} - set(OUTCOMES) - {"windows", "seconds"}
+    )
+    assert {name for name in names if not re.search(rf"\b{name}\b", page)} == set()
+
+
 def test_every_public_name_is_documented() -> None:
     """docs/python.md names whatever the package exports."""
     page = text_of("docs/python.md")
@@ -105,3 +168,10 @@ def test_relative_links_lead_somewhere(page: str) -> None:
     """Every link to a file of this repository finds it."""
     links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text_of(page))
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs").rglob("*.svg")), ids=lambda path: path.name)
+def test_pictures_load_nothing(picture: Path) -> None:
+    """A picture asks no other host for fonts, styles or anything, and runs no script of others."""
+    text = picture.read_text(encoding="utf-8")
+    assert not re.search(r"url\(\s*[\"']?(?!#)|@import|@font-face|(?:href|src)\s*=\s*[\"'](?!#)", text)

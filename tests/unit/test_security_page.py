@@ -24,6 +24,7 @@ ROWS = [
     for line in PAGE.splitlines()
     if line.startswith("| `")
 ]
+SHORT = ("/batch", "/histogram", "/export", "/tail", "/stats")
 COLUMNS = ("local", "stranger", *Scope)
 BODIES: dict[str, Any] = {
     f"{API}/write": {"message": "m"},
@@ -36,7 +37,7 @@ def asked_of(cell: str) -> list[tuple[str, str]]:
     """Methods and paths of the first cell of a row."""
     spans = re.findall(r"`([^`]+)`", cell)
     method, first = spans[0].split(" ")
-    short = [f"{API}{path}" if path in ("/batch", "/tail") else path for path in spans[1:]]
+    short = [f"{API}{path}" if path in SHORT else path for path in spans[1:]]
     return [(method, path) for path in (first, *short)]
 
 

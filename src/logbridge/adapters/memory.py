@@ -12,9 +12,18 @@ from logbridge.adapters.followers import Followers
 from logbridge.adapters.taken_id import answer_again
 from logbridge.domain.entry import LogEntry, text_bytes
 from logbridge.domain.errors import ReaderUnavailable
+from logbridge.domain.histogram import count_logs
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.ports import Deadline, SinkHealth
-from logbridge.domain.query import PAGE_BYTES_MAX, Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.query import (
+    PAGE_BYTES_MAX,
+    Followed,
+    HistogramQuery,
+    LogFilter,
+    LogHistogram,
+    LogPage,
+    LogQuery,
+)
 from logbridge.domain.timestamp import epoch_us
 
 ENTRIES_MAX = 100_000
@@ -142,6 +151,10 @@ class MemorySink:
         newest = sorted(self.entries, key=lambda entry: epoch_us(entry.timestamp))[::-1]
         found = [entry for entry in newest if query.matches(entry)]
         return LogPage(_page(found[query.offset : query.offset + query.limit]), len(found))
+
+    async def histogram(self, query: HistogramQuery, *, deadline: Deadline) -> LogHistogram:  # noqa: ARG002 (the port has it)
+        """See LogReader.histogram."""
+        return count_logs(query, list(self.entries))
 
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
         """See LogReader.follow. A sequence is the place in ``entries``, counted from 1."""

@@ -4,14 +4,26 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from logbridge.domain.entry import EntryDraft, EntryFields, LogLevel
 from logbridge.domain.errors import InvalidRequest, LimitExceeded
+from logbridge.domain.measures import Distribution
 from logbridge.domain.outcome import Accepted, Outcome
 from logbridge.domain.policy import RequestLimits
 
 SAMPLES_MAX = 10
+# An hour: of what a longer test does after it, only the counts are kept.
+THROUGHPUT_SECONDS_MAX = 3600
+# Ten upper ends for each power of ten, from a tenth of a millisecond to 100 seconds.
+LATENCIES_S = (
+    *(
+        float(f"{first}e{power}")
+        for power in range(-4, 2)
+        for first in ("1", "1.25", "1.6", "2", "2.5", "3.2", "4", "5", "6.3", "8")
+    ),
+    100.0,
+)
 _MONITOR_TYPES = ("impression", "click", "conversion", "view")
 
 
@@ -34,8 +46,16 @@ class LoadTestPlan(Struct, frozen=True):
                 raise LimitExceeded(f"$.{name}", setting, asked, maximum)
 
 
+def _latencies() -> Distribution:
+    return Distribution.of(LATENCIES_S)
+
+
 class LoadTestReport(Struct):
-    """What came of a test so far: counts, seconds, and the first few outcomes and failures."""
+    """What came of a test so far: counts, seconds, and the first few outcomes and failures.
+
+    latencies: seconds of each write. latency_max_s: of the slowest one. throughput: writes that ended in each
+    second of the test, of its first hour.
+    """
 
     plan: LoadTestPlan
     success_count: int = 0
@@ -43,14 +63,24 @@ class LoadTestReport(Struct):
     samples: list[Outcome] = []
     failures: list[Outcome] = []
     done_count: int = 0
+    latencies: Distribution = field(default_factory=_latencies)
+    latency_max_s: float = 0.0
+    throughput: list[int] = []
 
     @property
     def failed_count(self) -> int:
         return self.done_count - self.success_count
 
-    def add(self, outcome: Outcome) -> None:
-        """Count one outcome, and keep it if there are few yet."""
+    def add(self, outcome: Outcome, took_s: float, at_s: float) -> None:
+        """Count one outcome, and keep it if there are few yet. at_s: seconds since the test began."""
         self.done_count += 1
+        self.duration_s = at_s
+        self.latencies.observe(took_s)
+        self.latency_max_s = max(self.latency_max_s, took_s)
+        second = int(at_s)
+        if second < THROUGHPUT_SECONDS_MAX:
+            self.throughput += [0] * (second + 1 - len(self.throughput))
+            self.throughput[second] += 1
         if len(self.samples) < SAMPLES_MAX:
             self.samples.append(outcome)
         if isinstance(outcome, Accepted):
@@ -60,28 +90,27 @@ class LoadTestReport(Struct):
 
 
 async def run_load_test(
-    plan: LoadTestPlan,
+    report: LoadTestReport,
     write: Callable[[EntryDraft], Awaitable[Outcome]],
     drafts: Iterator[EntryDraft],
     monotonic: Callable[[], float],
-    on_progress: Callable[[LoadTestReport], None] = lambda _: None,
 ) -> LoadTestReport:
-    """Write ``plan.count`` drafts, at most ``plan.workers`` at a time, and report what came of each.
+    """Write as many drafts as the plan of the report says, and count in it what comes of each; gives it back.
 
-    Cancelling it stops every worker; writes in flight are then unknown.
+    It can be looked at meanwhile. Cancelling stops every worker; writes in flight are then unknown.
     """
-    report = LoadTestReport(plan)
     started_s = monotonic()
-    numbered = iter(range(plan.count))
+    numbered = iter(range(report.plan.count))
 
     async def worker() -> None:
         for _ in numbered:
-            report.add(await write(next(drafts)))
-            report.duration_s = monotonic() - started_s
-            on_progress(report)
+            began_s = monotonic()
+            outcome = await write(next(drafts))
+            ended_s = monotonic()
+            report.add(outcome, ended_s - began_s, ended_s - started_s)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(plan.workers, plan.count)):
+        for _ in range(min(report.plan.workers, report.plan.count)):
             group.create_task(worker())
     return report
 

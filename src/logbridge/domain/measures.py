@@ -5,13 +5,13 @@ Rates and percentiles are made of two looks at them at different times.
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeVar
 
 from msgspec import Struct, field
 
-from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused
+from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
 
 # Upper ends, each included. Close enough together that a percentile between two of them is a fair guess.
 SECONDS = (
@@ -24,6 +24,8 @@ _REASON_CHARACTERS_MAX = 500
 _NAME_CHARACTERS_MAX = 100
 
 OUTCOMES = ("accepted", "spooled", "refused", "failed", "unknown")
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 class Distribution(Struct):
@@ -57,7 +59,8 @@ class Distribution(Struct):
 def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float:
     """The value below which this share (0 to 1) of the values lies, taken as even between two bounds.
 
-    0 without values; of what lies above the last bound only that bound is known.
+    counts: one for each bound, of values up to it, and one for what lies above the last: of that only the
+    bound itself is known. 0 without values.
     """
     wanted = share * sum(counts)
     below, seen = 0.0, 0
@@ -71,8 +74,8 @@ def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> fl
 class Waiting(Struct, frozen=True):
     """What waits in a spool. bytes: of all entries. oldest: RFC 3339, when the oldest one came, or "".
 
-    delivered, dead: entries since the spool was made. resent: those that went again though they may have been
-    written.
+    dead: entries that were refused for good and are kept. delivered: entries since the spool was made.
+    resent: those that went again though they may have been written. damaged: files that were set aside.
     """
 
     entries: int
@@ -81,6 +84,7 @@ class Waiting(Struct, frozen=True):
     dead: int
     delivered: int
     resent: int
+    damaged: int = 0
 
 
 class Failure(Struct):
@@ -101,8 +105,8 @@ def _entries() -> Distribution:
 class Counts(Struct):
     """Everything that is counted in one process, or in several together.
 
-    requests: by method, route and status, the seconds until the answer began. refusals: by why, what a
-    connection refused before there was a request. entries: by outcome. causes: of entries that were not
+    requests: by method, route and status, the seconds until the answer began. refusals: by why, what was
+    refused before it was a log, or no request at all. entries: by outcome. causes: of entries that were not
     accepted. batches: entries of each batch that came. calls: by outcome of the last entry, the seconds of
     each attempt to hand entries on. call_entries: how many those were. bytes: of the text of entries that
     came, less those that break a rule. retried: entries that were handed on again.
@@ -120,24 +124,25 @@ class Counts(Struct):
 
     def add(self, other: "Counts") -> None:
         """Count all that another process has counted."""
-        for mine, theirs in ((self.requests, other.requests), (self.calls, other.calls)):
-            _add_distributions(mine, theirs)
-        for numbers, others in (
-            (self.refusals, other.refusals),
-            (self.entries, other.entries),
-            (self.causes, other.causes),
-        ):
-            for name, number in others.items():
-                numbers[name] = numbers.get(name, 0) + number
+        _add_distributions(self.requests, other.requests)
+        _add_distributions(self.calls, other.calls)
+        _add_numbers(self.refusals, other.refusals)
+        _add_numbers(self.entries, other.entries)
+        _add_numbers(self.causes, other.causes)
         self.batches.add(other.batches)
         self.call_entries.add(other.call_entries)
         self.bytes += other.bytes
         self.retried += other.retried
 
 
-def _add_distributions(mine: dict[Any, Distribution], theirs: Mapping[Any, Distribution]) -> None:
+def _add_distributions(mine: dict[_Key, Distribution], theirs: Mapping[_Key, Distribution]) -> None:
     for key, distribution in theirs.items():
         mine.setdefault(key, Distribution.of(distribution.bounds)).add(distribution)
+
+
+def _add_numbers(mine: dict[str, int], theirs: Mapping[str, int]) -> None:
+    for name, number in theirs.items():
+        mine[name] = mine.get(name, 0) + number
 
 
 class Measures:
@@ -167,31 +172,31 @@ class Measures:
         distribution.observe(took_s)
 
     def refusal(self, why: str) -> None:
-        """A connection refused what was no request, or one too many."""
+        """Something was refused before it was a log. why: one of a few, or anybody could make up more."""
         self.counts.refusals[why] = self.counts.refusals.get(why, 0) + 1
 
     def outcome(self, outcome: Outcome, service_name: str) -> None:
         """What became of an entry."""
-        if type(outcome) is Accepted:
+        if isinstance(outcome, Accepted):
             self.counts.entries["spooled" if outcome.spooled else "accepted"] += 1
         else:
             self._failed(outcome, service_name)
 
-    def _failed(self, outcome: Outcome, service_name: str) -> None:
-        assert not isinstance(outcome, Accepted)  # noqa: S101 (for the type checker)
+    def _failed(self, outcome: Refused | Failed | Unknown, service_name: str) -> None:
         counts, name, cause = self.counts, _name_of(outcome), outcome.cause.value
         counts.entries[name] += 1
         counts.causes[cause] = counts.causes.get(cause, 0) + 1
         reason, service_name = outcome.reason[:_REASON_CHARACTERS_MAX], service_name[:_NAME_CHARACTERS_MAX]
         key = (name, cause, reason, service_name)
-        failure = self._failures.pop(key, None)
+        failure = self._failures.get(key)
         if failure is None:
-            failure = Failure(name, cause, reason, service_name, 0, 0.0)
-            if len(self._failures) >= FAILURES_MAX:
+            failure = self._failures[key] = Failure(name, cause, reason, service_name, 0, 0.0)
+            if len(self._failures) > FAILURES_MAX:
                 self._failures.popitem(last=False)
+        else:
+            self._failures.move_to_end(key)
         failure.count += 1
         failure.last_s = self._now_s()
-        self._failures[key] = failure
 
     @contextmanager
     def tail(self) -> Iterator[None]:
@@ -207,7 +212,7 @@ class Measures:
         self.counts.retried += entries
 
     def call(self, outcomes: Sequence[Outcome], took_s: float) -> None:
-        """An attempt to hand entries on, and what came of it; the last outcome is the newest thing known."""
+        """An attempt to hand entries on, and what came of it: one outcome or more, the last the newest."""
         name = _name_of(outcomes[-1])
         distribution = self.counts.calls.get(name)
         if distribution is None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Outcome, Refused
-from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.query import Followed, HistogramQuery, LogFilter, LogHistogram, LogPage, LogQuery
 
 
 class Deadline(Struct, frozen=True):
@@ -64,6 +64,13 @@ class LogReader(Protocol):
 
     async def query(self, query: LogQuery, *, deadline: Deadline) -> LogPage:
         """One page, newest first, in a stable order (time, then the order of storing).
+
+        Raises QueryNotSupported, QueryRefused or ReaderUnavailable.
+        """
+        ...
+
+    async def histogram(self, query: HistogramQuery, *, deadline: Deadline) -> LogHistogram:
+        """How many logs there are over time, by level, all of the same moment.
 
         Raises QueryNotSupported, QueryRefused or ReaderUnavailable.
         """

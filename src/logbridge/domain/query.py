@@ -12,6 +12,8 @@ from logbridge.domain.timestamp import epoch_us
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
 OFFSET_MAX = 2**31 - 1  # int32 on the wire
+BUCKETS_DEFAULT = 60
+BUCKETS_MAX = 200
 # A page ends early rather than grow past this: 1,000 entries of 256 KiB would be 256 MiB.
 PAGE_BYTES_MAX = 3 * 1024 * 1024
 
@@ -108,3 +110,37 @@ class Followed(Struct, frozen=True):
 
     sequence: int
     entry: LogEntry | None = None
+
+
+class HistogramQuery(LogFilter, frozen=True, kw_only=True):
+    """How many logs of a filter there are over time, by level. buckets: 1 to 200, the most that there may be.
+
+    Without a start_time or an end_time the oldest or the newest log that matches takes its place.
+    """
+
+    buckets: Annotated[int, Meta(ge=1, le=BUCKETS_MAX)] = BUCKETS_DEFAULT
+
+    def __post_init__(self) -> None:
+        super(HistogramQuery, self).__post_init__()  # noqa: UP008 (as in LogQuery)
+        if not 1 <= self.buckets <= BUCKETS_MAX:
+            raise InvalidRequest("$.buckets", f"expected 1 to {BUCKETS_MAX}, got {self.buckets}")
+
+
+class LogHistogram(Struct, frozen=True):
+    """Counts of logs in buckets of equal length, empty ones included, and of each level in each bucket.
+
+    start_us, end_us: microseconds since 1970, what was asked for or the oldest and newest log; None where
+    nothing says it. first_us: where the first bucket begins, at start_us or before. counts: for each bucket a
+    number for each level, DEBUG first.
+    """
+
+    start_us: int | None
+    end_us: int | None
+    bucket_us: int
+    first_us: int
+    counts: list[tuple[int, ...]]
+
+    @property
+    def total_count(self) -> int:
+        """Logs in all buckets together."""
+        return sum(map(sum, self.counts))

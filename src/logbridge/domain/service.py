@@ -1,4 +1,7 @@
-"""The use cases: write, write a batch, query, follow, health. The concurrent test is in load_run.py."""
+"""The use cases: write, write a batch, query, histogram, export, follow, health.
+
+The concurrent test is in load_run.py.
+"""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 
@@ -11,11 +14,12 @@ from logbridge.domain.errors import (
     QueryNotSupported,
     ServiceForbidden,
 )
+from logbridge.domain.export import every_page
 from logbridge.domain.measures import Measures
 from logbridge.domain.outcome import Cause, Outcome, Refused
 from logbridge.domain.policy import Asked, DeadlinePolicy, RequestLimits
 from logbridge.domain.ports import Deadline, LogReader, LogSink, SinkHealth
-from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.query import Followed, HistogramQuery, LogFilter, LogHistogram, LogPage, LogQuery
 
 NOTHING_ASKED = Asked()
 
@@ -57,7 +61,7 @@ class LogBridge:
         """Write one log. What is wrong with it is an outcome too (Refused, with the field and the reason)."""
         entry = self._made(draft, "", asked.services)
         if not isinstance(entry, LogEntry):
-            self.measures.outcome(entry, _service_of(draft))
+            self.measures.outcome(entry, _service_of(entry, draft))
             return entry
         self.measures.counts.bytes += text_bytes(entry)
         outcomes = await self._chain(asked).write((entry,), deadline=self._deadline(asked))
@@ -80,13 +84,10 @@ class LogBridge:
         self.measures.counts.bytes += sum(map(text_bytes, entries))
         written = iter(await chain.write(entries, deadline=deadline) if entries else ())
         outcomes = [next(written) if isinstance(entry, LogEntry) else entry for entry in made]
-        self._measure(drafts, outcomes)
-        return outcomes
-
-    def _measure(self, drafts: Sequence[EntryDraft | InvalidEntry], outcomes: Sequence[Outcome]) -> None:
         self.measures.counts.batches.observe(len(outcomes))
-        for draft, outcome in zip(drafts, outcomes, strict=True):
-            self.measures.outcome(outcome, _service_of(draft))
+        for entry, draft, outcome in zip(made, drafts, outcomes, strict=True):
+            self.measures.outcome(outcome, _service_of(entry, draft))
+        return outcomes
 
     def check_batch_size(self, count: int) -> None:
         """Raises InvalidRequest for an empty batch and LimitExceeded for one over MAX_BATCH_SIZE."""
@@ -102,6 +103,22 @@ class LogBridge:
         """
         narrowed = query.within(services)
         return await self._readable().query(narrowed, deadline=self._deadline(NOTHING_ASKED))
+
+    async def histogram(self, query: HistogramQuery, services: frozenset[str] = frozenset()) -> LogHistogram:
+        """How many stored logs there are over time, by level. services, and raises: as query."""
+        narrowed = query.within(services)
+        return await self._readable().histogram(narrowed, deadline=self._deadline(NOTHING_ASKED))
+
+    def export(
+        self, which: LogFilter, limit: int, services: frozenset[str] = frozenset()
+    ) -> AsyncGenerator[LogPage, None]:
+        """Up to ``limit`` stored logs, page by page; see every_page. services, and raises: as query."""
+        reader, narrowed = self._readable(), which.within(services)
+
+        async def ask(query: LogQuery) -> LogPage:
+            return await reader.query(query, deadline=self._deadline(NOTHING_ASKED))
+
+        return every_page(narrowed, limit, ask)
 
     def follow(
         self, which: LogFilter, after: int | None = None, services: frozenset[str] = frozenset()
@@ -153,8 +170,13 @@ class LogBridge:
         return Deadline(self._monotonic() + wait_s)
 
 
-def _service_of(draft: EntryDraft | InvalidEntry) -> str:
-    return "" if isinstance(draft, InvalidEntry) else draft.fields.service_name or ""
+def _service_of(entry: LogEntry | Refused, draft: EntryDraft | InvalidEntry) -> str:
+    """Whose failure it would be: nobody's where that is not known, or the caller may not speak for it."""
+    if isinstance(entry, LogEntry):
+        return entry.service_name
+    if entry.cause is Cause.FORBIDDEN or isinstance(draft, InvalidEntry):
+        return ""
+    return draft.fields.service_name or ""
 
 
 def refused(error: InvalidEntry, log_id: str = "") -> Refused:

@@ -63,7 +63,8 @@ def rfc3339_utc(us: int) -> str:
 @lru_cache(maxsize=8)
 def _second_utc(second: int) -> str:
     # Thousands of logs arrive in a second: all of them share this part.
-    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
+    # Not strftime(): it writes the year 1 as "1".
+    return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat()
 
 
 def rfc3339(moment: datetime) -> str:

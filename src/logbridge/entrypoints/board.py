@@ -1,13 +1,15 @@
 """The board: what each worker of a bridge counts, where the others can read it.
 
-Whichever worker is asked answers for all of them. A worker pins a report once a second; what one that has
-ended had counted stays, or totals would go down. A bridge of one process has no board but its own memory.
+Whichever worker is asked answers for all of them, and no total ever goes down: a worker shows the others
+what it is about to tell, and what one that has ended had counted stays. A bridge of one process has no board
+but its own memory.
 """
 
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -18,18 +20,20 @@ from logbridge.entrypoints.pulse import Second
 logger = logging.getLogger(__name__)
 
 _GONE = "gone"
+# Of those that were buried last; whoever reads is not behind by more.
+_BURIED_MAX = 100
+_Content = TypeVar("_Content")
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class Report(Struct, kw_only=True):
-    """What one process has counted, and how it is now. started_s, at_s: seconds since 1970.
+    """What one process has counted, and how it is now. started_s: seconds since 1970.
 
     away: whether the log service counts as away. tails: that are followed now.
     """
 
     pid: int
     started_s: float
-    at_s: float
     counts: Counts
     history: list[Second] = []
     failures: list[Failure] = []
@@ -40,7 +44,40 @@ class Report(Struct, kw_only=True):
     away: bool = False
 
 
-_decode = msgspec.msgpack.Decoder(Report).decode
+class Gone(Struct, kw_only=True):
+    """What all workers that have ended had counted. buried: the names of the last ones.
+
+    started_s: when the first of them had started.
+    """
+
+    started_s: float
+    counts: Counts
+    buried: list[str] = []
+
+
+class Seen(Struct, frozen=True):
+    """What is on the board. running: the reports of all that run, this process first. gone: of the others."""
+
+    running: list[Report]
+    gone: Gone | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """All that was ever counted."""
+        together = Counts()
+        for part in (*self.running, self.gone):
+            if part is not None:
+                together.add(part.counts)
+        return together
+
+    @property
+    def started_s(self) -> float:
+        """When the first of all of them had started, in seconds since 1970."""
+        return min(part.started_s for part in (*self.running, self.gone) if part is not None)
+
+
+_report_decoder = msgspec.msgpack.Decoder(Report)
+_gone_decoder = msgspec.msgpack.Decoder(Gone)
 
 
 class Board:
@@ -53,48 +90,62 @@ class Board:
         self._folder = folder
         self._own = own
 
-    def pin(self) -> None:
-        """Show the others what is counted here."""
-        if self._folder is None:
-            return
+    def pin(self) -> Report:
+        """Show the others what is counted here; gives the report."""
         report = self._own()
-        try:
-            _write(self._folder, str(report.pid), report)
-        except OSError as error:
-            logger.warning("what this worker counts cannot be shown to the others: %s", error)
+        if self._folder is not None:
+            try:
+                _write(self._folder, _name_of(report), report)
+            except OSError as error:
+                logger.warning("what this worker counts cannot be shown to the others: %s", error)
+        return report
 
-    def reports(self) -> list[Report]:
-        """Of this process first, of the others, and of all together that have ended."""
-        own = self._own()
+    def seen(self) -> Seen:
+        """Everything that is on the board, and what is counted here up to now."""
+        # Pinned first: another worker that is asked after this one must not tell less.
+        own = self.pin()
         if self._folder is None:
-            return [own]
-        others = [_read(path) for path in sorted(self._folder.iterdir()) if path.name != str(own.pid)]
-        return [own, *(report for report in others if report is not None)]
+            return Seen([own])
+        reports = {
+            path.name: _read(path, _report_decoder)
+            for path in sorted(self._folder.glob("[0-9]*"))
+            if path.name != _name_of(own)
+        }
+        # Read last, and believed: whom it names may have been read just before it was taken down.
+        gone = _read(self._folder / _GONE, _gone_decoder)
+        buried = gone.buried if gone else ()
+        others = [report for name, report in reports.items() if report is not None and name not in buried]
+        return Seen([own, *others], gone)
 
 
 def bury(folder: Path, pid: int) -> None:
     """A worker has ended: what it had counted counts on, how it was does not. For its supervisor only."""
-    last = _read(folder / str(pid))
-    if last is None:
-        return
-    gone = _read(folder / _GONE) or Report(pid=0, started_s=last.started_s, at_s=last.at_s, counts=Counts())
-    gone.counts.add(last.counts)
-    gone.started_s = min(gone.started_s, last.started_s)
-    _write(folder, _GONE, gone)
-    (folder / str(pid)).unlink()
+    for path in sorted(folder.glob(f"{pid}-*")):
+        last = _read(path, _report_decoder)
+        if last is not None:
+            gone = _read(folder / _GONE, _gone_decoder) or Gone(started_s=last.started_s, counts=Counts())
+            gone.counts.add(last.counts)
+            gone.started_s = min(gone.started_s, last.started_s)
+            gone.buried = [*gone.buried, path.name][-_BURIED_MAX:]
+            _write(folder, _GONE, gone)
+        path.unlink()
+    (folder / f".{pid}").unlink(missing_ok=True)
 
 
-def _write(folder: Path, name: str, report: Report) -> None:
-    fresh = folder / f".{name}"
-    fresh.write_bytes(_encode(report))
+def _name_of(report: Report) -> str:
+    # A process id alone may come again.
+    return f"{report.pid}-{report.started_s:.6f}"
+
+
+def _write(folder: Path, name: str, content: Report | Gone) -> None:
+    fresh = folder / f".{name.partition('-')[0]}"
+    fresh.write_bytes(_encode(content))
     os.replace(fresh, folder / name)
 
 
-def _read(path: Path) -> Report | None:
-    """None for what is none, or no longer there: a worker may end at any time."""
-    if path.name.startswith("."):
-        return None
+def _read(path: Path, decoder: msgspec.msgpack.Decoder[_Content]) -> _Content | None:
+    """None for what is no report, or no longer there: a worker may end at any time."""
     try:
-        return _decode(path.read_bytes())
+        return decoder.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError):
         return None

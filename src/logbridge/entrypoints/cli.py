@@ -12,6 +12,7 @@ from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.check import check
 from logbridge.entrypoints.commands.dev import dev
 from logbridge.entrypoints.commands.ending import CommandFailed, Exit
+from logbridge.entrypoints.commands.export import export
 from logbridge.entrypoints.commands.import_logs import import_logs
 from logbridge.entrypoints.commands.key import key
 from logbridge.entrypoints.commands.serve import serve
@@ -21,6 +22,7 @@ from logbridge.entrypoints.commands.spool import spool
 from logbridge.entrypoints.commands.store import store
 from logbridge.entrypoints.commands.tail import tail
 from logbridge.entrypoints.commands.talk import query, write
+from logbridge.entrypoints.commands.top import top
 
 _HELP = """Programs send logs over HTTP; logbridge hands them to a gRPC log service.
 
@@ -49,6 +51,8 @@ app.command(service, group="Start")
 app.command(write, group="Talk to a running bridge")
 app.command(query, group="Talk to a running bridge")
 app.command(tail, group="Talk to a running bridge")
+app.command(top, group="Talk to a running bridge")
+app.command(export, group="Talk to a running bridge")
 app.command(import_logs, name="import", group="Talk to a running bridge")
 app.command(spool)
 app.command(store)

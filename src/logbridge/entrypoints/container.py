@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import importlib.util
 import logging
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import msgspec
 import uuid_utils
 from dependency_injector import containers, providers
 
+from logbridge import __version__
 from logbridge.adapters.delivery.admission import Admission, InFlight
 from logbridge.adapters.delivery.breaker import Breaker
 from logbridge.adapters.delivery.coalesce import Coalesce
@@ -48,6 +50,7 @@ from logbridge.domain.policy import (
 from logbridge.domain.ports import LogReader, LogSink, LogStore, Spool
 from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339_utc
+from logbridge.domain.trace import Tracer
 from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
 from logbridge.entrypoints.tls import naming_settings, sink_files
 from logbridge.entrypoints.vitals import Gauges, Vitals
@@ -57,7 +60,7 @@ logger = logging.getLogger(__name__)
 _RANDOM = Random()  # noqa: S311 (jitter, no secrets)
 
 
-def open_sink(settings: Settings) -> LogSink:
+def open_sink(settings: Settings, tracer: Tracer | None = None) -> LogSink:
     """The sink of ``settings.sink_url``; it connects with its first use. Raises InvalidSetting."""
     scheme, address = check_sink_url(settings.sink_url)
     tls = sink_files(settings)
@@ -65,7 +68,37 @@ def open_sink(settings: Settings) -> LogSink:
         return MemorySink()
     batch = BatchPolicy(message_bytes_max=settings.grpc_message_bytes_max)
     with naming_settings("sink"):
-        return GrpcSink(address, key=settings.sink_key, tls=tls, batch=batch)
+        return GrpcSink(address, key=settings.sink_key, tls=tls, batch=batch, tracer=tracer)
+
+
+def check_tracing(settings: Settings) -> None:
+    """Raises InvalidSetting where traces are asked for, and what sends them is not installed."""
+    if settings.otlp_traces_url and not all(map(_is_installed, _OPENTELEMETRY)):
+        reason = "needs OpenTelemetry: pip install 'logbridge[otel]'"
+        raise InvalidSetting("LOGBRIDGE_OTLP_TRACES_URL", settings.otlp_traces_url, reason)
+
+
+_OPENTELEMETRY = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it is in
+        return False
+
+
+def open_tracer(settings: Settings) -> Tracer | None:
+    """What records traces, None where nobody collects them. Raises InvalidSetting."""
+    if not settings.otlp_traces_url:
+        return None
+    check_tracing(settings)
+    # Only here: it costs memory and time to import.
+    from logbridge.adapters.otel import OpenTelemetry
+
+    return OpenTelemetry(
+        settings.otlp_traces_url, settings.otlp_traces_ratio, settings.app_name, __version__, new_id()
+    )
 
 
 def reader_of(sink: LogSink) -> LogReader | None:
@@ -192,7 +225,15 @@ async def spool_waiting(settings: Settings) -> Waiting | None:
     except StoreError as error:
         logger.warning("%s", error)
         return None
-    return Waiting(status.waiting, status.bytes, status.oldest, status.dead, status.delivered, status.resent)
+    return Waiting(
+        status.waiting,
+        status.bytes,
+        status.oldest,
+        status.dead,
+        status.delivered,
+        status.resent,
+        len(status.damaged),
+    )
 
 
 def build_maker(settings: Settings) -> EntryMaker:
@@ -287,7 +328,8 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     spool_token = providers.Object("")
     maker = providers.Singleton(build_maker, settings)
-    sink = providers.Singleton(open_sink, settings)
+    tracer = providers.Singleton(open_tracer, settings)
+    sink = providers.Singleton(open_sink, settings, tracer)
     reader = providers.Singleton(reader_of, sink)
     measures = providers.Singleton(Measures, time.time)
     in_flight = providers.Singleton(InFlight)

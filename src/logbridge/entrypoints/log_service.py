@@ -1,10 +1,11 @@
-"""The log service: WriteLog, BatchWriteLog, QueryLog and FollowLog over gRPC, in front of a store.
+"""The log service: WriteLog, BatchWriteLog, QueryLog, HistogramLog and FollowLog over gRPC, before a store.
 
 It serves the peers of the gRPC contract (docs/log-service.md) unchanged, and stores before it answers.
 """
 
 import asyncio
 import errno
+import logging
 import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -25,7 +26,9 @@ from logbridge.adapters.grpc.credentials import server_credentials
 from logbridge.adapters.grpc.mapping import (
     SERVICE,
     VERSION_KEY,
+    from_histogram_request,
     from_request,
+    to_histogram_response,
     to_message,
     to_result,
 )
@@ -39,6 +42,7 @@ from logbridge.adapters.grpc.status import (
     status_of_error,
     status_of_outcome,
 )
+from logbridge.adapters.grpc.tracing import traces_in
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.domain.access import Caller, Scope
 from logbridge.domain.entry import EntryMaker, LogEntry
@@ -52,7 +56,10 @@ from logbridge.domain.errors import (
 from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
 from logbridge.domain.ports import Deadline, LogStore
 from logbridge.domain.service import refused
+from logbridge.domain.trace import TRACES
 from logbridge.entrypoints.rates import Rates
+
+logger = logging.getLogger(__name__)
 
 DEADLINE_DEFAULT_S = 30.0
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -185,9 +192,10 @@ class _Calls:
             "WriteLog": (self._write, Scope.WRITE),
             "BatchWriteLog": (self._write_batch, Scope.WRITE),
             "QueryLog": (self._query, Scope.READ),
+            "HistogramLog": (self._histogram, Scope.READ),
         }
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            name: grpc.unary_unary_rpc_method_handler(self._unary(call, scope))
+            name: grpc.unary_unary_rpc_method_handler(self._unary(name, call, scope))
             for name, (call, scope) in unary.items()
         }
         methods["FollowLog"] = grpc.unary_stream_rpc_method_handler(self._follow)
@@ -224,6 +232,12 @@ class _Calls:
         logs = [to_message(entry) for entry in page.entries]
         return pb.QueryLogResponse(logs=logs, total_count=page.total_count, success=True)
 
+    async def _histogram(self, raw: bytes, caller: Caller, deadline: Deadline) -> Message:
+        request = pb.HistogramLogRequest()
+        _parse(request, raw)
+        query = from_histogram_request(request).within(caller.services)
+        return to_histogram_response(await self._store.histogram(query, deadline=deadline))
+
     def _entry_or_refused(self, message: pb.LogEntry, caller: Caller) -> LogEntry | Refused:
         try:
             return received(message, self._maker, caller.services)
@@ -255,9 +269,11 @@ class _Calls:
                 log_entry = to_message(item.entry) if item.entry else None
                 yield pb.FollowLogResponse(sequence=item.sequence, log_entry=log_entry)
 
-    def _unary(self, call: Unary, scope: Scope) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    def _unary(self, name: str, call: Unary, scope: Scope) -> Callable[[bytes, Context], Awaitable[bytes]]:
         async def handle(raw: bytes, context: Context) -> bytes:
+            TRACES.set(traces_in(context.invocation_metadata() or ()))
             caller = await self._let_in(context, scope)
+            logger.debug("%s of %d bytes by %s", name, len(raw), caller.name or "anybody")
             remaining_s = context.time_remaining()
             wait_s = DEADLINE_DEFAULT_S if remaining_s is None else remaining_s
             try:

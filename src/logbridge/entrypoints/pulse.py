@@ -1,17 +1,18 @@
 """The pulse of a bridge: what it counted in each of the last seconds, of which rates and charts are made."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from logbridge.domain.measures import OUTCOMES, SECONDS, Counts
 
 HISTORY_S = 300
+LATE_S = 3
 
 
 class Second(Struct):
-    """What came in one second. at_s: its beginning, in seconds since 1970.
+    """What came in one second, or in several together. at_s: its beginning, in seconds since 1970.
 
     entries: in the order of OUTCOMES. bytes: of the text of logs. latencies: of writes, by the bounds of
     SECONDS.
@@ -40,9 +41,9 @@ class Pulse:
         self._before = self._look(0)
         self.history: deque[Second] = deque(maxlen=HISTORY_S)
 
-    def beat(self, now_s: float) -> None:
-        """The second before now is over."""
-        look, before = self._look(int(now_s) - 1), self._before
+    def beat(self, end_s: int) -> None:
+        """The second that ends then is over."""
+        look, before = self._look(end_s - 1), self._before
         self._before = look
         self.history.append(
             Second(
@@ -69,22 +70,32 @@ def merged(histories: Iterable[Iterable[Second]]) -> list[Second]:
     seconds: dict[int, Second] = {}
     for history in histories:
         for second in history:
-            if second.at_s in seconds:
-                seconds[second.at_s].add(second)
-            else:
-                seconds[second.at_s] = Second(
-                    second.at_s, second.entries, second.requests, second.bytes, second.latencies
-                )
+            if second.at_s not in seconds:
+                seconds[second.at_s] = _empty(second.at_s)
+            seconds[second.at_s].add(second)
     return [seconds[at_s] for at_s in sorted(seconds)]
 
 
-def window(history: Iterable[Second], until_s: float, length_s: int) -> Second:
-    """All that came in the last so many whole seconds before ``until_s``, together."""
-    together = Second(int(until_s) - length_s, [0] * len(OUTCOMES), 0, 0, [0] * (len(SECONDS) + 1))
+def told_until_s(histories: Iterable[Sequence[Second]], now_s: float) -> int:
+    """The end of the last whole second that every process has told of.
+
+    One that has told nothing for LATE_S is not waited for: it hangs, or has just begun.
+    """
+    ends = [history[-1].at_s + 1 for history in histories if history]
+    return min((end_s for end_s in ends if now_s - LATE_S < end_s <= now_s), default=int(now_s))
+
+
+def window(history: Iterable[Second], until_s: int, length_s: int) -> Second:
+    """All that came in the last so many seconds before ``until_s``, together."""
+    together = _empty(until_s - length_s)
     for second in history:
-        if together.at_s <= second.at_s < int(until_s):
+        if together.at_s <= second.at_s < until_s:
             together.add(second)
     return together
+
+
+def _empty(at_s: int) -> Second:
+    return Second(at_s, [0] * len(OUTCOMES), 0, 0, [0] * (len(SECONDS) + 1))
 
 
 def by_outcome(second: Second) -> Mapping[str, int]:

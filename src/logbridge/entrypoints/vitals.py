@@ -8,11 +8,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from logbridge.domain.measures import Measures, Waiting
-from logbridge.entrypoints.board import Board, Report
-from logbridge.entrypoints.pulse import Pulse
+from logbridge.entrypoints.board import Board, Report, Seen
+from logbridge.entrypoints.pulse import Pulse, told_until_s
 
-# The spool is asked no more often: it is on the disk.
+# The spool is asked no more often, and for no more than a part of the time: a large one takes long to count.
 SPOOL_EVERY_S = 1.0
+SPOOL_PAUSE_TO_TIME = 20
+# Nobody waits longer for a new answer while there is an old one.
+SPOOL_WAIT_S = 0.5
 
 
 class Gauges(Struct, frozen=True):
@@ -24,21 +27,23 @@ class Gauges(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """One look at a bridge. reports: of this process first. waiting: in the spool, None without one.
+    """One look at a bridge. waiting: in the spool, None without one, or while it cannot be read.
 
-    now_s: seconds since 1970.
+    now_s: seconds since 1970. until_s: the end of the last whole second that all workers have told of.
     """
 
-    reports: list[Report]
+    seen: Seen
     waiting: Waiting | None
     now_s: float
+    until_s: int
 
 
 class Vitals:
     """Beats once a second while the bridge runs, and answers how it is.
 
     writes: the routes that write. folder: where workers show each other what they count, None for a single
-    process. gauges: how this process is now. waiting: asks the spool. now_s: gives seconds since 1970.
+    process. gauges: how this process is now. waiting: asks the spool. now_s: gives seconds since 1970. sleep:
+    waits for so many of them.
     """
 
     def __init__(
@@ -50,17 +55,20 @@ class Vitals:
         writes: Collection[str],
         folder: Path | None,
         now_s: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._measures = measures
         self._gauges = gauges
         self._ask_spool = waiting
         self._now_s = now_s
+        self._sleep = sleep
         self._started_s = now_s()
         self._pulse = Pulse(measures.counts, writes)
         self._board = Board(folder, self._report)
         self._beat_soon = asyncio.Event()
-        self._waiting: Waiting | None = None
-        self._waiting_until_s = 0.0
+        self._asking: asyncio.Future[Waiting | None] | None = None
+        self._asked_before: asyncio.Future[Waiting | None] | None = None
+        self._ask_at_s = 0.0
         self._beating: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -76,10 +84,11 @@ class Vitals:
 
     async def _beat(self) -> None:
         while True:
-            now_s = self._now_s()
-            # On the second, so that the seconds of all workers are the same ones.
-            await asyncio.sleep(1.0 - now_s % 1.0)
-            self._pulse.beat(self._now_s())
+            # On the second, so that the seconds of all workers are the same ones. A timer may be a little
+            # early: the end of the second before is not taken for one that is to come.
+            end_s = int(self._now_s() + 0.5) + 1
+            await self._sleep(end_s - self._now_s())
+            self._pulse.beat(end_s)
             self._board.pin()
             beat, self._beat_soon = self._beat_soon, asyncio.Event()
             beat.set()
@@ -90,18 +99,35 @@ class Vitals:
 
     async def look(self) -> Look:
         """How all workers are, together."""
-        now_s = self._now_s()
-        if now_s >= self._waiting_until_s:
-            self._waiting_until_s = now_s + SPOOL_EVERY_S
-            self._waiting = await self._ask_spool()
-        return Look(self._board.reports(), self._waiting, now_s)
+        waiting = await self._spool()
+        seen, now_s = self._board.seen(), self._now_s()
+        return Look(seen, waiting, now_s, told_until_s((report.history for report in seen.running), now_s))
+
+    async def _spool(self) -> Waiting | None:
+        """What waits in the spool, or waited a moment ago."""
+        loop = asyncio.get_running_loop()
+        if self._asking is None or (self._asking.done() and loop.time() >= self._ask_at_s):
+            self._asked_before, self._asking = self._asking, asyncio.ensure_future(self._timed(loop))
+        asking, before = self._asking, self._asked_before
+        if before is not None:
+            done, _ = await asyncio.wait((asking,), timeout=SPOOL_WAIT_S)
+            if not done:
+                return before.result()
+        # Whoever gives up leaves the others their answer.
+        return await asyncio.shield(asking)
+
+    async def _timed(self, loop: asyncio.AbstractEventLoop) -> Waiting | None:
+        began_s = loop.time()
+        waiting = await self._ask_spool()
+        took_s = loop.time() - began_s
+        self._ask_at_s = loop.time() + max(SPOOL_EVERY_S, SPOOL_PAUSE_TO_TIME * took_s)
+        return waiting
 
     def _report(self) -> Report:
         gauges, measures = self._gauges(), self._measures
         return Report(
             pid=os.getpid(),
             started_s=self._started_s,
-            at_s=self._now_s(),
             counts=measures.counts,
             history=list(self._pulse.history),
             failures=measures.failures,

@@ -3,10 +3,20 @@ from itertools import islice
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from logbridge.domain.entry import EntryDraft
 from logbridge.domain.errors import InvalidRequest, LimitExceeded
-from logbridge.domain.load_run import SAMPLES_MAX, LoadTestPlan, run_load_test, sample_drafts
+from logbridge.domain.load_run import (
+    LATENCIES_S,
+    SAMPLES_MAX,
+    THROUGHPUT_SECONDS_MAX,
+    LoadTestPlan,
+    LoadTestReport,
+    run_load_test,
+    sample_drafts,
+)
 from logbridge.domain.outcome import Accepted, Failed, Outcome
 from logbridge.domain.policy import RequestLimits
 
@@ -31,19 +41,49 @@ async def test_every_log_is_a_write_of_its_own_and_workers_are_bounded() -> None
         return Accepted("x") if len(seen) % 4 else Failed("x", "away")
 
     ticks = iter(range(1000))
-    progress: list[int] = []
-    report = await run_load_test(
-        LoadTestPlan(100, 7),
-        write,
-        drafts(),
-        lambda: float(next(ticks)),
-        lambda r: progress.append(r.done_count),
-    )
+    report = LoadTestReport(LoadTestPlan(100, 7))
+    assert await run_load_test(report, write, drafts(), lambda: float(next(ticks))) is report
     assert len(seen) == len(set(seen)) == 100
     assert most == 7
-    assert (report.success_count, report.failed_count, report.duration_s) == (75, 25, 100.0)
+    # Two looks at the clock for each write, and one before them all.
+    assert (report.success_count, report.failed_count, report.duration_s) == (75, 25, 200.0)
     assert len(report.samples) == len(report.failures) == SAMPLES_MAX
-    assert progress == list(range(1, 101))
+    assert report.latencies.count == sum(report.throughput) == 100
+
+
+async def test_cancelling_stops_every_worker() -> None:
+    """A test that is cancelled begins no further write, and what it counted can still be read."""
+    begun, hanging = 0, asyncio.Event()
+
+    async def write(_: EntryDraft) -> Outcome:
+        nonlocal begun
+        begun += 1
+        if begun == 17:
+            hanging.set()
+        if begun > 10:
+            await asyncio.Event().wait()
+        return Accepted("x")
+
+    report = LoadTestReport(LoadTestPlan(100, 7))
+    running = asyncio.ensure_future(run_load_test(report, write, drafts(), lambda: 0.0))
+    await asyncio.wait_for(hanging.wait(), 5)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert (begun, report.done_count) == (17, 10)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 2 * THROUGHPUT_SECONDS_MAX)), max_size=50))
+def test_what_is_measured_is_bounded(writes: list[tuple[float, float]]) -> None:
+    """Every latency is counted, every second of the first hour too, and no list grows with the writes."""
+    report = LoadTestReport(LoadTestPlan(100, 7))
+    for took_s, at_s in writes:
+        report.add(Accepted("x"), took_s, at_s)
+    assert report.latencies.count == len(writes)
+    assert report.latency_max_s == max((took_s for took_s, _ in writes), default=0.0)
+    assert sum(report.throughput) == sum(at_s < THROUGHPUT_SECONDS_MAX for _, at_s in writes)
+    assert len(report.throughput) <= THROUGHPUT_SECONDS_MAX
+    assert len(report.latencies.counts) == len(LATENCIES_S) + 1
 
 
 def test_generated_logs() -> None:

@@ -4,11 +4,17 @@ import pytest
 
 from logbridge.adapters.memory import MemorySink, accept, fail, lose, refuse
 from logbridge.domain.entry import EntryMaker, classify
-from logbridge.domain.errors import InvalidEntry, InvalidRequest, LimitExceeded, QueryNotSupported
+from logbridge.domain.errors import (
+    InvalidEntry,
+    InvalidRequest,
+    LimitExceeded,
+    QueryNotSupported,
+    ServiceForbidden,
+)
 from logbridge.domain.measures import Measures
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
 from logbridge.domain.policy import DeadlinePolicy, RequestLimits
-from logbridge.domain.query import LogFilter, LogQuery
+from logbridge.domain.query import HistogramQuery, LogFilter, LogPage, LogQuery
 from logbridge.domain.service import LogBridge
 from tests.factories import make_entry
 
@@ -86,12 +92,30 @@ async def test_reading() -> None:
     sink = MemorySink()
     await bridge(sink).write(classify({"message": "m"}))
     assert (await bridge(sink).query(LogQuery())).total_count == 1
+    assert (await bridge(sink).histogram(HistogramQuery())).total_count == 1
+    assert [page async for page in bridge(sink).export(LogFilter(), 5)] == [LogPage(sink.entries, 1)]
     follow = bridge(sink).follow(LogFilter(), after=0)
     await anext(follow)
     assert (await anext(follow)).entry == sink.entries[0]
     await follow.aclose()
     with pytest.raises(QueryNotSupported):
         await bridge(sink, readable=False).query(LogQuery())
+    with pytest.raises(QueryNotSupported):
+        await bridge(sink, readable=False).histogram(HistogramQuery())
+    with pytest.raises(QueryNotSupported):
+        bridge(sink, readable=False).export(LogFilter(), 5)
+
+
+async def test_reading_is_narrowed() -> None:
+    """Whatever is asked, a caller sees the logs of its services only, and may not ask for others by name."""
+    sink, own = MemorySink(), frozenset({"shop"})
+    sink.entries += [make_entry(service_name=name) for name in ("shop", "pay")]
+    assert (await bridge(sink).histogram(HistogramQuery(), own)).total_count == 1
+    assert [page async for page in bridge(sink).export(LogFilter(), 5, own)] == [LogPage(sink.entries[:1], 1)]
+    with pytest.raises(ServiceForbidden):
+        await bridge(sink).histogram(HistogramQuery(service_name="pay"), own)
+    with pytest.raises(ServiceForbidden):
+        bridge(sink).export(LogFilter(service_name="pay"), 5, own)
 
 
 async def test_health_writes_nothing() -> None:

@@ -55,6 +55,12 @@ def test_order_of_sources(tmp_path: Path) -> None:
         ("LOGBRIDGE_DOCS_PATH", "docs", "begins with /"),
         ("LOGBRIDGE_DOCS_PATH", "/redoc", "path of its own"),
         ("LOGBRIDGE_REQUEST_TIMEOUT_S", "0", "above 0"),
+        ("LOGBRIDGE_LOG_FORMAT", "xml", "auto, json, text"),
+        ("LOGBRIDGE_OTLP_TRACES_URL", "collector:4318", "http://host:port/v1/traces"),
+        ("LOGBRIDGE_OTLP_TRACES_URL", "http://collector:4318", "http://host:port/v1/traces"),
+        ("LOGBRIDGE_OTLP_TRACES_URL", "https://me@x/v1/traces", "http://host:port/v1/traces"),
+        ("LOGBRIDGE_OTLP_TRACES_URL", "http://x:99999/v1/traces", "http://host:port/v1/traces"),
+        ("LOGBRIDGE_OTLP_TRACES_RATIO", "1.1", "number from 0 to 1"),
         ("LOGBRIDGE_ENTRY_BYTES_MAX", "4000000", "whole number|fit a message"),
     ],
 )

@@ -10,6 +10,7 @@ from logbridge.domain.entry import LogEntry, text_bytes
 from logbridge.domain.outcome import Cause, Failed, Outcome, Unknown
 from logbridge.domain.policy import CoalescePolicy
 from logbridge.domain.ports import Deadline, LogSink
+from logbridge.domain.trace import TRACES, Trace, context_of
 
 # Deadlines are looked at no more often; who has a later one than its batch is answered by the batch.
 SWEEP_S = 0.02
@@ -19,7 +20,7 @@ _NEVER_S = float("inf")
 class _Write:
     """A write that waits for its batch, and then for the answer."""
 
-    __slots__ = ("answer", "deadline_s", "entries")
+    __slots__ = ("answer", "deadline_s", "entries", "traces")
 
     def __init__(
         self, entries: Sequence[LogEntry], deadline_s: float, answer: "asyncio.Future[Sequence[Outcome]]"
@@ -27,6 +28,7 @@ class _Write:
         self.entries = entries
         self.deadline_s = deadline_s
         self.answer = answer
+        self.traces = TRACES.get()
 
 
 class Coalesce(Link):
@@ -100,7 +102,9 @@ class Coalesce(Link):
             return
         entries = list(chain.from_iterable(write.entries for write in batch))
         deadline = Deadline(max(write.deadline_s for write in batch))
-        task = asyncio.get_running_loop().create_task(self._next.write(entries, deadline=deadline))
+        task = asyncio.get_running_loop().create_task(
+            self._next.write(entries, deadline=deadline), context=context_of(_traces_of(batch))
+        )
         self._under_way[task] = batch
         task.add_done_callback(self._answered)
 
@@ -173,6 +177,11 @@ class Coalesce(Link):
             if timer is not None:
                 timer.cancel()
         await self._next.aclose()
+
+
+def _traces_of(batch: Sequence[_Write]) -> tuple[Trace, ...]:
+    """Those of its writes, each once."""
+    return tuple(dict.fromkeys(trace for write in batch if write.traces for trace in write.traces))
 
 
 def _open(writes: Sequence[_Write]) -> list[_Write]:

@@ -12,7 +12,9 @@ from logbridge.adapters.certificates import PemFiles, Renewed
 from logbridge.adapters.grpc.credentials import channel_credentials
 from logbridge.adapters.grpc.mapping import SERVICE, VERSION_KEY
 from logbridge.adapters.grpc.status import Fate, RpcFailure, failure_of
+from logbridge.adapters.grpc.tracing import RecordedCall, metadata_of
 from logbridge.domain.ports import Deadline
+from logbridge.domain.trace import TRACES, Tracer
 
 _OPTIONS = (
     # Go peers end a connection that pings more often than every 5 minutes.
@@ -65,15 +67,22 @@ class Connection:
     """A peer at ``address`` (host:port). Its channel is made in the running loop, by the first call.
 
     key: what it is shown with each call, empty for nothing. tls: the files for TLS, None for plain text. When
-    one of them changes new calls take a new channel; those under way end on the old one. Raises PemError.
+    one of them changes new calls take a new channel; those under way end on the old one. tracer: records each
+    call. Raises PemError.
     """
 
     def __init__(
-        self, address: str, monotonic: Callable[[], float], key: str = "", tls: PemFiles | None = None
+        self,
+        address: str,
+        monotonic: Callable[[], float],
+        key: str = "",
+        tls: PemFiles | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.address = address
         self._credentials = None if tls is None else Renewed(tls, channel_credentials, monotonic)
-        self._metadata = (("authorization", f"Bearer {key}"),) if key else None
+        self._key = (("authorization", f"Bearer {key}"),) if key else ()
+        self._tracer = tracer
         self.monotonic = monotonic
         self.closing = False
         # Counts the connections of the channel, and whatever may have ended one: what was learned of a peer
@@ -124,19 +133,30 @@ class Connection:
             return self._expired()
         line = self._opened()
         line.calls += 1
+        traces = TRACES.get()
+        recorded = None
+        if self._tracer is not None:
+            recorded = RecordedCall(self._tracer, path, self.address, traces)
+            traces = (recorded.trace,)
         try:
             call = line.unary(path)(
-                request, timeout=remaining_s, metadata=self._metadata, wait_for_ready=False
+                request, timeout=remaining_s, metadata=metadata_of(self._key, traces), wait_for_ready=False
             )
             body = await call
             ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())
+            if recorded is not None:
+                recorded.code = grpc.StatusCode.OK
             return Answer(body, ours)
         except AioRpcError as error:
+            if recorded is not None:
+                recorded.code = error.code()
             if error.code() in _MAY_BE_GONE:
                 # The watch may tell of a lost connection later than the call that it broke.
                 self.generation += 1
             return failure_of(self.address, error)
         finally:
+            if recorded is not None:
+                recorded.end()
             self._end_call(line)
 
     def _expired(self) -> RpcFailure:
@@ -146,7 +166,7 @@ class Connection:
         """Begin a call that answers with a stream; it has no deadline."""
         line = self._opened()
         rpc: UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(f"/{SERVICE}/{method}")
-        call = rpc(request, metadata=self._metadata, wait_for_ready=False)
+        call = rpc(request, metadata=metadata_of(self._key, TRACES.get()), wait_for_ready=False)
         line.calls += 1
         call.add_done_callback(lambda _call: self._end_call(line))
         return call

@@ -165,3 +165,31 @@ class FollowLogResponse(_message.Message):
     sequence: int
     log_entry: LogEntry
     def __init__(self, sequence: _Optional[int] = ..., log_entry: _Optional[_Union[LogEntry, _Mapping]] = ...) -> None: ...
+
+class HistogramLogRequest(_message.Message):
+    __slots__ = ("filter", "buckets")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    filter: QueryLogRequest
+    buckets: int
+    def __init__(self, filter: _Optional[_Union[QueryLogRequest, _Mapping]] = ..., buckets: _Optional[int] = ...) -> None: ...
+
+class HistogramLogResponse(_message.Message):
+    __slots__ = ("start_us", "end_us", "bucket_us", "first_us", "buckets")
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    BUCKET_US_FIELD_NUMBER: _ClassVar[int]
+    FIRST_US_FIELD_NUMBER: _ClassVar[int]
+    BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    start_us: int
+    end_us: int
+    bucket_us: int
+    first_us: int
+    buckets: _containers.RepeatedCompositeFieldContainer[HistogramBucket]
+    def __init__(self, start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., bucket_us: _Optional[int] = ..., first_us: _Optional[int] = ..., buckets: _Optional[_Iterable[_Union[HistogramBucket, _Mapping]]] = ...) -> None: ...
+
+class HistogramBucket(_message.Message):
+    __slots__ = ("counts",)
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, counts: _Optional[_Iterable[int]] = ...) -> None: ...

@@ -1,12 +1,22 @@
 """Entries, questions and answers of the domain ↔ messages of the wire (proto/logservice.proto)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.domain.entry import LogEntry, LogLevel
 from logbridge.domain.errors import InvalidRequest
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
-from logbridge.domain.query import LIMIT_DEFAULT, LIMIT_MAX, LogFilter, LogQuery
+from logbridge.domain.query import (
+    BUCKETS_DEFAULT,
+    BUCKETS_MAX,
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    HistogramQuery,
+    LogFilter,
+    LogHistogram,
+    LogQuery,
+)
 
 SERVICE = "logservice.LogService"
 # A log service of ours names itself with this key in its initial metadata; field peers never do.
@@ -92,21 +102,65 @@ def from_request(request: pb.QueryLogRequest) -> LogQuery:
 
     Raises InvalidRequest for a time that is none, a negative limit or offset, an unknown level.
     """
+    limit = min(request.limit or LIMIT_DEFAULT, LIMIT_MAX)
+    return LogQuery(**_filter_of(request), limit=limit, offset=request.offset)
+
+
+def _filter_of(request: pb.QueryLogRequest) -> dict[str, Any]:
     try:
         level = level_of(request.level)
     except ValueError as error:
         raise InvalidRequest("$.level", str(error)) from None
-    return LogQuery(
-        service_name=request.service_name,
-        level=level if request.HasField("level") else None,
-        start_time=request.start_time,
-        end_time=request.end_time,
-        trace_id=request.trace_id,
-        metadata=dict(request.metadata_filters),
-        text=request.q,
-        services=frozenset(request.service_names),
-        limit=min(request.limit or LIMIT_DEFAULT, LIMIT_MAX),
-        offset=request.offset,
+    return {
+        "service_name": request.service_name,
+        "level": level if request.HasField("level") else None,
+        "start_time": request.start_time,
+        "end_time": request.end_time,
+        "trace_id": request.trace_id,
+        "metadata": dict(request.metadata_filters),
+        "text": request.q,
+        "services": frozenset(request.service_names),
+    }
+
+
+def to_histogram_request(query: HistogramQuery) -> pb.HistogramLogRequest:
+    """The message of a question."""
+    return pb.HistogramLogRequest(filter=to_request(query), buckets=query.buckets)
+
+
+def from_histogram_request(request: pb.HistogramLogRequest) -> HistogramQuery:
+    """The question of a message: 0 buckets means 60, more than 200 is read as 200.
+
+    Raises InvalidRequest, as from_request, and for negative buckets.
+    """
+    buckets = min(request.buckets or BUCKETS_DEFAULT, BUCKETS_MAX)
+    return HistogramQuery(**_filter_of(request.filter), buckets=buckets)
+
+
+def to_histogram_response(found: LogHistogram) -> pb.HistogramLogResponse:
+    """The message of an answer."""
+    return pb.HistogramLogResponse(
+        start_us=found.start_us,
+        end_us=found.end_us,
+        bucket_us=found.bucket_us,
+        first_us=found.first_us,
+        buckets=[pb.HistogramBucket(counts=counts) for counts in found.counts],
+    )
+
+
+def from_histogram_response(response: pb.HistogramLogResponse) -> LogHistogram:
+    """The answer of a message. Raises ValueError for one that no log service of ours gives."""
+    counts = [tuple(bucket.counts) for bucket in response.buckets]
+    if len(counts) > BUCKETS_MAX or response.bucket_us < 1:
+        raise ValueError(f"{len(counts)} buckets of {response.bucket_us} microseconds")
+    if any(len(each) != len(_LEVELS) or min(each) < 0 for each in counts):
+        raise ValueError("a bucket without a count for each level")
+    return LogHistogram(
+        response.start_us if response.HasField("start_us") else None,
+        response.end_us if response.HasField("end_us") else None,
+        response.bucket_us,
+        response.first_us,
+        counts,
     )
 
 

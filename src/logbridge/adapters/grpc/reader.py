@@ -1,4 +1,4 @@
-"""Reading logs back through a log service: QueryLog and FollowLog, and what older peers make of them."""
+"""Reading logs back through a log service: QueryLog and the like, and what older peers make of them."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,12 +9,25 @@ from grpc.aio import AioRpcError
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.connection import Connection
-from logbridge.adapters.grpc.mapping import from_message, to_request
+from logbridge.adapters.grpc.mapping import (
+    from_histogram_response,
+    from_message,
+    to_histogram_request,
+    to_request,
+)
 from logbridge.adapters.grpc.status import RpcFailure, failure_of, reader_error_of
 from logbridge.domain.entry import LogEntry, LogLevel
 from logbridge.domain.errors import QueryNotSupported, QueryRefused, ReaderUnavailable
 from logbridge.domain.ports import Deadline
-from logbridge.domain.query import LIMIT_MAX, Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.query import (
+    LIMIT_MAX,
+    Followed,
+    HistogramQuery,
+    LogFilter,
+    LogHistogram,
+    LogPage,
+    LogQuery,
+)
 from logbridge.domain.timestamp import epoch_us
 
 # Merging the levels of a field peer holds offset + limit entries of each level in memory.
@@ -83,6 +96,22 @@ class GrpcReader:
             entries += page.entries
             if not page.entries or len(entries) >= min(needed, page.total_count):
                 return LogPage(entries, page.total_count)
+
+    async def histogram(self, query: HistogramQuery, *, deadline: Deadline) -> LogHistogram:
+        """See LogReader.histogram. Peers of the field do not have the method."""
+        self._check_open()
+        request = to_histogram_request(query).SerializeToString()
+        with self._connection.in_use():
+            answer = await self._connection.call("HistogramLog", request, deadline)
+        if isinstance(answer, RpcFailure):
+            raise reader_error_of(answer)
+        if not answer.ours:
+            # It might know neither text nor several services, and count more than was asked for.
+            raise QueryNotSupported(f"{self._connection.address}: this log service has no histogram of ours")
+        try:
+            return from_histogram_response(pb.HistogramLogResponse.FromString(answer.body))
+        except (DecodeError, ValueError):
+            raise self._garbage() from None
 
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
         """See LogReader.follow."""

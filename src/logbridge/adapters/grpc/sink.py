@@ -18,6 +18,7 @@ from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.policy import BatchPolicy
 from logbridge.domain.ports import Deadline, SinkHealth
+from logbridge.domain.trace import Tracer
 
 CHECK_TIMEOUT_S = 2.0
 # How long a peer whose batch answer was ambiguous gets single writes.
@@ -41,7 +42,7 @@ class GrpcSink(GrpcReader):
     """A LogSink and LogReader at ``address`` (host:port). It connects with its first use, in that loop.
 
     key: what the log service is shown. tls: the files for TLS, None for plain text. monotonic: the clock of
-    the deadlines, in seconds. Raises PemError.
+    the deadlines, in seconds. tracer: records each call. Raises PemError.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class GrpcSink(GrpcReader):
         key: str = "",
         tls: PemFiles | None = None,
         batch: BatchPolicy = BatchPolicy(),  # noqa: B008 (frozen)
+        tracer: Tracer | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(Connection(address, monotonic, key, tls))
+        super().__init__(Connection(address, monotonic, key, tls, tracer))
         # A little less: the peer counts what HTTP/2 and gRPC add, too.
         self._request_bytes_max = batch.message_bytes_max - batch.message_bytes_max // 64
         self._singles = asyncio.Semaphore(batch.singles_in_flight_max)

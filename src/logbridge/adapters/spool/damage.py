@@ -95,7 +95,14 @@ def _checked(rows: Iterable[tuple[int, int, str, str, bytes]]) -> Iterator[Row]:
     for values in rows:
         row = Row(*values)
         check_record(row.record, row.seq)
+        if row != _filed(row):
+            raise DamagedRecord(f"entry {row.seq} is marked as a dead letter, and has no reason")
         yield row
+
+
+def _filed(row: Row) -> Row:
+    """The row where it belongs: the mark of a dead letter is in no checksum, but each has a reason."""
+    return row._replace(dead=int(row.dead == 1 and bool(row.reason)))
 
 
 def salvage(folder: Path, into: SpoolFile, inspected: Inspected, at: str) -> DamageReport:
@@ -171,7 +178,7 @@ def _until_damage(
     try:
         for row in map(Row._make, connection.execute(sql, values)):
             if row.seq not in saved and _is_sound(row):
-                yield row
+                yield _filed(row)
             elif row.seq not in saved:
                 broken.add(row.seq)
     except (sqlite3.Error, UnicodeDecodeError):

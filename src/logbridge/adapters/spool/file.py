@@ -168,7 +168,8 @@ class SpoolFile:
             freed_bytes = self._remove(gone)
             self._connection.executemany(
                 "UPDATE entries SET dead = 1, since = ?, reason = ? WHERE seq = ?",
-                [(now, refused.reason, sequence) for sequence, refused in dead],
+                # A dead letter without a reason would be taken for damage.
+                [(now, refused.reason or "no reason given", sequence) for sequence, refused in dead],
             )
             self._connection.execute(_COUNT, ("delivered", len(gone)))
             self._connection.execute(_COUNT, ("buried", len(dead)))

@@ -1,10 +1,11 @@
 """The spool seen from outside, by an operator's command, while the bridge uses it or while none runs."""
 
+import functools
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -32,7 +33,17 @@ _TOTALS = (
     "SELECT count(*) FILTER (WHERE dead = 0), count(*) FILTER (WHERE dead = 1), "
     "coalesce(sum(length(record)), 0), min(since) FILTER (WHERE dead = 0 AND since <> '') FROM entries"
 )
+_STEP = "SELECT seq FROM entries WHERE dead = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+# Works on the entries from one sequence to another, both included.
+_Work = Callable[[sqlite3.Connection, Path, int, int], None]
+# Told how many are done, and of how many.
+Tick = Callable[[int, int], None]
+T = TypeVar("T")
 _SET_COUNTER = "UPDATE counters SET value = ? WHERE name = ?"
+
+
+def _untold(_done: int, _total: int) -> None:
+    pass
 
 
 class SpoolStatus(Struct, frozen=True):
@@ -97,38 +108,55 @@ class SpoolInventory:
                 for last, since, reason, record in rows:
                     yield Kept(_decoded(folder, record, last), dead, since, reason)
 
-    def retry(self) -> int:
+    def retry(self, tick: Tick = _untold) -> int:
         """Put the dead letters back; gives how many. A running bridge takes them within seconds."""
-        return sum(
-            self._change(
-                folder,
-                lambda connection, _: (
-                    connection.execute("UPDATE entries SET dead = 0, reason = '' WHERE dead = 1").rowcount
-                ),
-            )
-            for folder in worker_folders(self._directory)
-        )
 
-    def purge(self, *, dead: bool) -> int:
+        def revive(connection: sqlite3.Connection, _: Path, first: int, last: int) -> None:
+            connection.execute(
+                "UPDATE entries SET dead = 0, reason = '' WHERE dead = 1 AND seq BETWEEN ? AND ?",
+                (first, last),
+            )
+
+        return self._in_steps(revive, tick, dead=True)
+
+    def purge(self, tick: Tick = _untold, *, dead: bool) -> int:
         """Delete the dead letters, or what waits; gives how many."""
 
-        def delete(connection: sqlite3.Connection, folder: Path) -> int:
-            rows = connection.execute("SELECT seq FROM entries WHERE dead = ?", (dead,)).fetchall()
+        def delete(connection: sqlite3.Connection, folder: Path, first: int, last: int) -> None:
+            which = (dead, first, last)
+            rows = connection.execute(
+                "SELECT seq FROM entries WHERE dead = ? AND seq BETWEEN ? AND ?", which
+            ).fetchall()
             tally = Tally(folder / TALLY_NAME)
             try:
                 # First, or these entries would count as lost after a crash.
                 tally.remove(sequence for (sequence,) in rows)
-                connection.execute("DELETE FROM entries WHERE dead = ?", (dead,))
+                connection.execute("DELETE FROM entries WHERE dead = ? AND seq BETWEEN ? AND ?", which)
                 connection.execute(_SET_COUNTER, (tally.size_bytes, TALLY_BYTES))
             finally:
                 tally.close()
-            return len(rows)
 
-        return sum(self._change(folder, delete) for folder in worker_folders(self._directory))
+        return self._in_steps(delete, tick, dead=dead)
 
-    def _change(self, folder: Path, work: Callable[[sqlite3.Connection, Path], int]) -> int:
+    def _in_steps(self, work: _Work, tick: Tick, *, dead: bool) -> int:
+        """Work on all such entries that there are now, some in each transaction: whoever interrupts it, or a
+        bridge that writes meanwhile, waits for one of them only. Gives how many.
+        """
+        found = self.status()
+        total = found.dead if dead else found.waiting
+        done = 0
+        for folder in worker_folders(self._directory):
+            after, top = 0, self._change(folder, lambda connection, _: _last(connection), 0)
+            while after < top:
+                step = functools.partial(_step, work, dead, after, top)
+                count, after = self._change(folder, step, (0, top))
+                done += count
+                tick(done, max(total, done))
+        return done
+
+    def _change(self, folder: Path, work: Callable[[sqlite3.Connection, Path], T], nothing: T) -> T:
         if not (folder / DATABASE_NAME).exists():
-            return 0
+            return nothing
         try:
             with closing(connect(folder)) as connection, connection:
                 check_version(connection, folder)
@@ -149,6 +177,21 @@ class SpoolInventory:
                 # Its worker has just got it empty and removed it.
             except sqlite3.Error as error:
                 raise _unusable(folder, error) from error
+
+
+def _last(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0])
+
+
+def _step(
+    work: _Work, dead: bool, after: int, top: int, connection: sqlite3.Connection, folder: Path
+) -> tuple[int, int]:
+    """How many entries it worked on, and the sequence of the last one; the top where none is left."""
+    rows = connection.execute(_STEP, (dead, after, top, _PAGE_ROWS)).fetchall()
+    if not rows:
+        return 0, top
+    work(connection, folder, rows[0][0], rows[-1][0])
+    return len(rows), rows[-1][0]
 
 
 def _decoded(folder: Path, record: bytes, sequence: int) -> LogEntry:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 from msgspec import Struct
 
-from logbridge.adapters.sqlite.file import ENTRY_COLUMNS, Row, missing_parts, to_entry, to_row
+from logbridge.adapters.sqlite.file import ENTRY_COLUMNS, Row, missing_parts, tell_ctrl_c, to_entry, to_row
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import LogbridgeError
 
@@ -60,6 +60,7 @@ def _said(connection: sqlite3.Connection, look: Callable[[sqlite3.Connection], l
     try:
         return look(connection)
     except sqlite3.Error as error:
+        tell_ctrl_c(error)
         return [f"the file cannot be read: {error}"]
 
 
@@ -96,6 +97,7 @@ def _logs(connection: sqlite3.Connection, tick: Tick) -> tuple[int, list[str]]:
             damaged += len(reasons)
             problems += reasons[: _PROBLEMS_NAMED_MAX - len(problems)]
     except sqlite3.Error as error:
+        tell_ctrl_c(error)
         problems.append(f"the logs cannot be read further: {error}")
     if damaged > _PROBLEMS_NAMED_MAX:
         problems.append(f"{damaged - _PROBLEMS_NAMED_MAX} more logs that cannot be read")

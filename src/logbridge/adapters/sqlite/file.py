@@ -74,6 +74,7 @@ ENTRY_COLUMNS = "id, service_name, level, message, timestamp, metadata, trace_id
 Row = tuple[Any, ...]
 
 _CACHE_KIB = 32 * 1024  # one transaction changes more pages than the 2 MiB of the default hold
+_OPCODES_PER_LOOK_FOR_CTRL_C = 50_000
 _FREE_BYTES_NEEDED = 256 * 1024  # a few steps of growth of the write-ahead log and its index
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -138,6 +139,25 @@ def connect_reader(path: Path, lock_wait_s: float) -> sqlite3.Connection:
     connection.execute("PRAGMA query_only = ON")
     connection.create_function("metadata_has", 2, _metadata_has, deterministic=True)
     return connection
+
+
+def heed_ctrl_c(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Let Ctrl-C end a statement that runs for minutes, as the main thread's statements would not; see
+    tell_ctrl_c. Gives the connection.
+    """
+    # Python looks for signals when a function begins. SQLite makes an error of what is raised there.
+    connection.set_progress_handler(_nothing, _OPCODES_PER_LOOK_FOR_CTRL_C)
+    return connection
+
+
+def _nothing() -> None:
+    pass
+
+
+def tell_ctrl_c(error: BaseException) -> None:
+    """Raises KeyboardInterrupt if that is what ended a statement."""
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -5,7 +5,16 @@ from collections.abc import Iterable
 
 from logbridge.adapters.sqlite.file import ENTRY_COLUMNS, Row, metadata_json, searchable, to_entry
 from logbridge.domain.entry import LogEntry, text_bytes
-from logbridge.domain.query import PAGE_BYTES_MAX, Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.histogram import ORIGIN_US, asked_range, axis_of, nothing_found
+from logbridge.domain.query import (
+    PAGE_BYTES_MAX,
+    Followed,
+    HistogramQuery,
+    LogFilter,
+    LogHistogram,
+    LogPage,
+    LogQuery,
+)
 from logbridge.domain.timestamp import epoch_us
 
 FOLLOW_PAGE_ENTRIES_MAX = 500
@@ -32,6 +41,34 @@ def find_page(connection: sqlite3.Connection, query: LogQuery) -> LogPage:
     finally:
         connection.rollback()
     return LogPage(entries, total_count)
+
+
+def find_histogram(connection: sqlite3.Connection, query: HistogramQuery) -> LogHistogram:
+    """Counts over time by level, all of the same moment."""
+    where, values = _where(query)
+    counts = (
+        f"SELECT (time_us - ?) / ? AS bucket, level, count(*) FROM logs WHERE {where} "  # noqa: S608 (as above)
+        "GROUP BY bucket, level"
+    )
+    connection.execute("BEGIN")
+    try:
+        axis = axis_of(query, *_found_range(connection, query))
+        if axis is None:
+            return nothing_found(query)
+        rows = connection.execute(counts, (ORIGIN_US, axis.bucket_us, *values))
+        return axis.filled({(bucket, level): count for bucket, level, count in rows})
+    finally:
+        connection.rollback()
+
+
+def _found_range(connection: sqlite3.Connection, query: HistogramQuery) -> tuple[int | None, int | None]:
+    """The times of the oldest and the newest log that match, looked up only where the question needs it."""
+    if None not in asked_range(query):
+        return None, None
+    where, values = _where(query)
+    found = f"SELECT min(time_us), max(time_us) FROM logs WHERE {where}"  # noqa: S608 (as above)
+    oldest_us, newest_us = connection.execute(found, values).fetchone()
+    return oldest_us, newest_us
 
 
 def find_after(connection: sqlite3.Connection, sequence: int) -> list[Followed]:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from logbridge.adapters.followers import Followers
 from logbridge.adapters.group_commit import Batches, GroupCommit
 from logbridge.adapters.sqlite.file import connect_reader, open_store_file
-from logbridge.adapters.sqlite.query import find_after, find_page, last_sequence
+from logbridge.adapters.sqlite.query import find_after, find_histogram, find_page, last_sequence
 from logbridge.adapters.sqlite.retention import Keeper, Retention
 from logbridge.adapters.sqlite.write import store_batches
 from logbridge.domain.entry import LogEntry
@@ -21,7 +21,7 @@ from logbridge.domain.errors import QueryRefused, ReaderUnavailable
 from logbridge.domain.outcome import Outcome
 from logbridge.domain.policy import RetentionPolicy
 from logbridge.domain.ports import Deadline, SinkHealth
-from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.query import Followed, HistogramQuery, LogFilter, LogHistogram, LogPage, LogQuery
 
 WAITING_ENTRIES_MAX = 20_000
 COMMIT_ENTRIES_MAX = 2_000
@@ -91,6 +91,10 @@ class SqliteStore:
     async def query(self, query: LogQuery, *, deadline: Deadline) -> LogPage:
         """See LogReader.query. Reading does not hold up writing."""
         return await self._read(lambda reader: find_page(reader, query), deadline)
+
+    async def histogram(self, query: HistogramQuery, *, deadline: Deadline) -> LogHistogram:
+        """See LogReader.histogram."""
+        return await self._read(lambda reader: find_histogram(reader, query), deadline)
 
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
         """See LogReader.follow. It sees what this store object writes, as soon as that is on the disk."""

@@ -15,7 +15,16 @@ from typing import TypeVar
 from msgspec import Struct
 
 from logbridge.adapters.sqlite.check import Damaged, StoreCheck, Tick, check, entry_of, stored_rows
-from logbridge.adapters.sqlite.file import Row, connect, is_full, open_existing, open_store_file, transaction
+from logbridge.adapters.sqlite.file import (
+    Row,
+    connect,
+    heed_ctrl_c,
+    is_full,
+    open_existing,
+    open_store_file,
+    tell_ctrl_c,
+    transaction,
+)
 from logbridge.adapters.sqlite.space import free_pages, give_back, gives_back, merge_text
 from logbridge.adapters.sqlite.write import insert_new
 from logbridge.adapters.taken_id import answer_again
@@ -70,7 +79,7 @@ class StoreFile:
 
     def check(self, tick: Tick) -> StoreCheck:
         """Look whether the file, the text index and every log are sound; nothing is changed."""
-        with closing(open_existing(self.path, LOCK_WAIT_S)) as connection:
+        with closing(heed_ctrl_c(open_existing(self.path, LOCK_WAIT_S))) as connection:
             return check(connection, tick)
 
     def backup(self, file: Path, tick: Tick) -> Backup:
@@ -85,7 +94,7 @@ class StoreFile:
             with _told(f"cannot back up {self.path} to {file}", partial):
                 _copy(connection, partial, tick)
                 shutil.copymode(self.path, partial)
-            with closing(open_existing(partial, LOCK_WAIT_S, mode="ro")) as copy:
+            with closing(heed_ctrl_c(open_existing(partial, LOCK_WAIT_S, mode="ro"))) as copy:
                 found = check(copy, tick)
             if found.problems:
                 raise StoreError(
@@ -117,7 +126,7 @@ class StoreFile:
         """Give the space that removed logs left back to the disk."""
         open_existing(self.path, LOCK_WAIT_S).close()
         told = _told(f"vacuuming {self.path} stopped", self.path)
-        with closing(open_store_file(self.path, LOCK_WAIT_S)) as connection, told:
+        with closing(heed_ctrl_c(open_store_file(self.path, LOCK_WAIT_S))) as connection, told:
             before_bytes = self._size_bytes()
             for number, _ in enumerate(_paced(merge_text(connection))):
                 tick("text index", number, 0)
@@ -196,6 +205,7 @@ def _told(what: str, path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
+        tell_ctrl_c(error)
         full = is_full(error, path) if isinstance(error, sqlite3.Error) else error.errno == errno.ENOSPC
         advice = (
             "make room on the disk and run it again"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import httpx
 from cyclopts import App, Parameter
+from httpx_sse import aconnect_sse
 from msgspec import Struct
 from rich.progress import Progress
 from rich.text import Text
@@ -27,7 +28,8 @@ check = App(
 )
 
 Answer = dict[str, Any]
-Tick = Callable[[], None]
+# Told how many writes have had their answer since it was told last.
+Tick = Callable[[int], None]
 
 
 class Step(Struct, frozen=True):
@@ -100,12 +102,12 @@ async def _check_http(url: str, full: bool) -> list[Checked]:
             Step("health", 1, partial(_health, client)),
             Step("one write", 1, partial(_one_request, client)),
             Step("batch of 50", 1, partial(_batch_request, client, 50)),
-            Step("concurrent test of 500", 1, partial(_concurrent_test, client, 500, workers)),
+            Step("concurrent test of 500", 500, partial(_concurrent_test, client, 500, workers)),
             Step("200 requests at once", 200, partial(_requests, client, 200)),
         ]
         if full:
             steps.append(
-                Step("concurrent test of 10000", 1, partial(_concurrent_test, client, 10_000, workers))
+                Step("concurrent test of 10000", 10_000, partial(_concurrent_test, client, 10_000, workers))
             )
         return await _run(steps)
 
@@ -169,7 +171,7 @@ async def _health(client: httpx.AsyncClient, tick: Tick) -> str:
     response = await client.get(bridge.api_path("health"))
     body = bridge.body_of(response)
     _demand(response.status_code == 200, str(body.get("detail") or body.get("status")))
-    tick()
+    tick(1)
     info = body.get("service_info")
     return f"log service at {info.get('grpc_server')}" if isinstance(info, dict) else "healthy"
 
@@ -184,22 +186,45 @@ async def _post(client: httpx.AsyncClient, name: str, body: Answer) -> Answer:
 async def _one_request(client: httpx.AsyncClient, tick: Tick) -> str:
     answer = await _post(client, "write", _entry(0))
     _demand(answer["success"], str(answer["error_message"]))
-    tick()
+    tick(1)
     return str(answer["log_id"])
 
 
 async def _batch_request(client: httpx.AsyncClient, count: int, tick: Tick) -> str:
     answer = await _post(client, "batch", {"log_entries": [_entry(number) for number in range(count)]})
-    tick()
+    tick(1)
     return _batch_detail(answer, count)
 
 
 async def _concurrent_test(client: httpx.AsyncClient, count: int, workers: int, tick: Tick) -> str:
-    answer = await _post(client, "concurrent-test", {"count": count, "max_workers": workers})
+    answer = await _tested(client, {"count": count, "max_workers": workers}, tick)
     errors = "; ".join(map(str, answer["error_summary"]["sample_errors"][:1]))
     _demand(answer["success_count"] == count, f"{answer['failed_count']} of {count} failed: {errors}")
-    tick()
-    return f"{answer['logs_per_second']:.0f} logs a second"
+    latency = answer.get("latency_ms")
+    told = f", p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms" if latency else ""
+    return f"{answer['logs_per_second']:.0f} logs a second{told}"
+
+
+async def _tested(client: httpx.AsyncClient, plan: Answer, tick: Tick) -> Answer:
+    """The result of a concurrent test, which tells meanwhile how far it is."""
+    done = 0
+    async with aconnect_sse(client, "POST", bridge.api_path("concurrent-test"), json=plan) as source:
+        response = source.response
+        if response.headers.get("content-type", "").partition(";")[0] != "text/event-stream":
+            # A refusal; or a bridge that has no events yet.
+            await response.aread()
+            body = bridge.body_of(response)
+            _demand(response.status_code == 200, bridge.reason_of(body, response.status_code))
+            return body
+        async for event in source.aiter_sse():
+            answer = dict[str, Any](event.json())
+            if event.event == "progress":
+                tick(answer["done"] - done)
+                done = answer["done"]
+                continue
+            _demand(event.event == "result", bridge.reason_of(answer, answer.get("status", 500)))
+            return answer
+    raise CheckFailed("the bridge ended the test without a result")
 
 
 async def _requests(client: httpx.AsyncClient, count: int, tick: Tick) -> str:
@@ -215,7 +240,7 @@ async def _writes(client: AsyncLogServiceClient, count: int, tick: Tick) -> str:
 
 async def _batch_direct(client: AsyncLogServiceClient, count: int, tick: Tick) -> str:
     answer = await client.batch_write_logs([_entry(number) for number in range(count)])
-    tick()
+    tick(1)
     return _batch_detail(answer, count)
 
 
@@ -241,7 +266,7 @@ async def _reason(write: Coroutine[Any, Any, Answer], tick: Tick) -> str:
     except httpx.TransportError as error:
         return str(error) or type(error).__name__
     finally:
-        tick()
+        tick(1)
     return "" if answer["success"] else str(answer["error_message"])
 
 

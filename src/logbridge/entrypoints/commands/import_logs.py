@@ -110,8 +110,7 @@ def _batch_size(client: httpx.Client) -> int:
 def _import_file(name: str, job: Job, tally: Tally) -> None:
     if name == "-":
         # A second stream on stdin is another one, even if it begins alike.
-        lines = read_lines(sys.stdin.buffer)
-        _ship_lines(name, lines, job, tally, source=f"stdin {uuid4()}", done=lambda _: None)
+        _import_stdin(job, tally)
         return
     path = Path(name)
     state = state_file(path, job.url, job.service)
@@ -120,6 +119,18 @@ def _import_file(name: str, job: Job, tally: Tally) -> None:
             _import_stream(path, stream, state, job, tally)
     except OSError as error:
         raise CommandFailed(f"{name}: {error.strerror or error}") from None
+
+
+def _import_stdin(job: Job, tally: Tally) -> None:
+    with terminal.progress_bar(in_bytes=True) as bar:
+        task = bar.add_task("standard input", total=None)
+
+        def done(line: Line) -> None:
+            bar.update(task, completed=line.end)
+
+        # A second stream on stdin is another one, even if it begins alike.
+        lines = read_lines(sys.stdin.buffer)
+        _ship_lines("-", lines, job, tally, source=f"stdin {uuid4()}", done=done)
 
 
 def _import_stream(path: Path, stream: BinaryIO, state: Path, job: Job, tally: Tally) -> None:

@@ -23,7 +23,7 @@ def service(*, flags: SettingFlags | None = None) -> Exit:
     """
     settings = load(given(flags))
     told_unknown()
-    begin_logging(settings.log_level, traces=settings.debug)
+    begin_logging(settings.log_level, settings.log_format, traces=settings.debug)
     asyncio.run(_serve(settings))
     return Exit.FINE
 

@@ -1,5 +1,8 @@
 """spool: what waits on this disk to be delivered, and what the log service refused for good."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -101,7 +104,9 @@ def retry(*, json: Flag = False, flags: SettingFlags | None = None) -> Exit:
     json
         Print a JSON object.
     """
-    count = open_inventory(load(given(flags))).retry()
+    inventory = open_inventory(load(given(flags)))
+    with _progress("retry") as tick:
+        count = inventory.retry(tick)
     _tell({"retried": count}, f"{count} dead letters wait again", as_json=json)
     return Exit.FINE
 
@@ -117,8 +122,13 @@ def export(*, waiting: Flag = False, flags: SettingFlags | None = None) -> Exit:
     waiting
         What waits, in place of the dead letters.
     """
-    for kept in open_inventory(load(given(flags))).entries(dead=not waiting):
-        terminal.json_line(entry_as_request(kept.entry))
+    inventory = open_inventory(load(given(flags)))
+    found = inventory.status()
+    total = found.waiting if waiting else found.dead
+    with _progress("export", shown=not sys.stdout.isatty()) as tick:
+        for number, kept in enumerate(inventory.entries(dead=not waiting), start=1):
+            terminal.json_line(entry_as_request(kept.entry))
+            tick(number, total)
     return Exit.FINE
 
 
@@ -144,9 +154,18 @@ def purge(
         found = inventory.status()
         count, what = (found.waiting, "waiting entries") if waiting else (found.dead, "dead letters")
         raise UsageError(f"this deletes {count} {what} for ever: add --yes")
-    count = inventory.purge(dead=not waiting)
+    with _progress("purge") as tick:
+        count = inventory.purge(tick, dead=not waiting)
     _tell({"purged": count}, f"{count} deleted", as_json=json)
     return Exit.FINE
+
+
+@contextmanager
+def _progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar, on a terminal only."""
+    with terminal.progress_bar(shown=shown) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _tell(result: dict[str, int], text: str, *, as_json: bool) -> None:

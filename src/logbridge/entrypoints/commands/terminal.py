@@ -57,7 +57,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text
     Console(file=sys.stdout).print(shown)
 
 
-def progress_bar(*, in_bytes: bool = False) -> Progress:
+def progress_bar(*, in_bytes: bool = False, shown: bool = True) -> Progress:
     """A progress bar on stderr, which shows on a terminal only and leaves no trace."""
     console = Console(file=sys.stderr)
     return Progress(
@@ -67,5 +67,5 @@ def progress_bar(*, in_bytes: bool = False) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
     )

@@ -9,6 +9,8 @@ from logbridge.adapters.keys.ring import KeyRing
 from logbridge.domain.access import Caller
 from logbridge.domain.access import Scope as Right
 from logbridge.entrypoints.addresses import is_loopback
+from logbridge.entrypoints.http.meter import Refusal
+from logbridge.entrypoints.http.own_pages import strange_page
 from logbridge.entrypoints.http.problems import RequestRejected
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.sessions import Sessions, session_cookie
@@ -26,6 +28,9 @@ _HOST = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([^:\[\]]+)(?::\d{1,5})?"
 _OPENINGS: dict[Right, Opening] = {Right.READ: "read", Right.TEST: "test"}
 # Without keys everybody may write.
 _ANYBODY = Caller(scopes=frozenset({Right.WRITE}))
+# What a session lets in, from anywhere and from our own pages.
+_READING = ("GET", "HEAD")
+_WRITING = ("POST", "DELETE")
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="logbridge"'}
 _WRONG_KEY = {"WWW-Authenticate": 'Bearer realm="logbridge", error="invalid_token"'}
 
@@ -43,6 +48,8 @@ class Gate:
         self._ring = ring
         self._sessions = sessions
         self._proxies = Proxies(settings.trusted_proxies)
+        # Asked for with every write.
+        self._anybody_writes = ring is None and not settings.address_rate
 
     @property
     def has_keys(self) -> bool:
@@ -60,6 +67,20 @@ class Gate:
         rights = {right for right in _OPENINGS if self._is_open(scope, right)}
         return Caller(scopes=_ANYBODY.scopes | rights)
 
+    def identify_key(self, scope: Scope) -> Caller:
+        """Who shows a key: a session does not do, or it could be begun again without end.
+
+        Raises RequestRejected: 400 where there are no keys, 401; and RateExceeded.
+        """
+        if self._ring is None:
+            raise RequestRejected(
+                400, "this bridge has no keys (LOGBRIDGE_KEYS_FILE): there is nothing to log in to"
+            )
+        self.count(scope)
+        if shown_key(scope) is None:
+            raise _no_key(scope)
+        return self._caller(scope, self._ring)
+
     def count(self, scope: Scope) -> None:
         """Count a request that needs no key but makes work. Raises RateExceeded."""
         self._rates.count_address(_address_of(scope))
@@ -68,6 +89,8 @@ class Gate:
         """Who asks. Raises RequestRejected: 401 without a key or with a wrong one, 403 without the right; and
         RateExceeded.
         """
+        if self._anybody_writes and right is Right.WRITE:
+            return _ANYBODY
         self.count(scope)
         if self._ring is None:
             if right is Right.WRITE or self._is_open(scope, right):
@@ -91,23 +114,34 @@ class Gate:
         else:
             caller = ring.find(key)
             if caller is None:
-                raise RequestRejected(401, "this key is unknown, revoked or expired", _WRONG_KEY)
+                reason = "this key is unknown, revoked or expired"
+                raise RequestRejected(401, reason, _WRONG_KEY, Refusal.UNKNOWN_KEY)
         if caller is None:
-            reason = f"{scope['path']} needs a key: send Authorization: Bearer KEY or X-API-Key: KEY"
-            raise RequestRejected(401, reason, _CHALLENGE)
+            raise _no_key(scope)
         self._rates.count_key(caller)
         return caller
 
     def _by_session(self, scope: Scope, ring: KeyRing) -> Caller | None:
-        # A cookie comes with whatever a page makes the browser ask; what only reads can be let in by it.
-        if scope["method"] not in ("GET", "HEAD"):
-            return None
         cookie = session_cookie(scope)
         key_id = None if cookie is None else self._sessions.key_id_of(cookie)
-        return None if key_id is None else ring.find_by_id(key_id)
+        caller = None if key_id is None else ring.find_by_id(key_id)
+        if caller is None or scope["method"] in _READING:
+            return caller
+        # A cookie comes with whatever a page makes the browser ask; to SameSite all ports of a host are one.
+        strange = strange_page(scope) if scope["method"] in _WRITING else f"{scope['method']} is never let in"
+        if strange:
+            raise RequestRejected(
+                401, f"a session changes things from a page of this bridge only: {strange}", _CHALLENGE
+            )
+        return caller
 
     def _is_open(self, scope: Scope, right: Right) -> bool:
         return _OPENINGS[right] in self._open or is_local(scope, self._proxies)
+
+
+def _no_key(scope: Scope) -> RequestRejected:
+    reason = f"{scope['path']} needs a key: send Authorization: Bearer KEY or X-API-Key: KEY"
+    return RequestRejected(401, reason, _CHALLENGE)
 
 
 def _closed(path: str, opening: Opening) -> RequestRejected:
@@ -115,6 +149,7 @@ def _closed(path: str, opening: Opening) -> RequestRejected:
         403,
         f"{path} answers callers on this machine only; LOGBRIDGE_OPEN={opening} opens it to others, "
         "LOGBRIDGE_KEYS_FILE to those with a key",
+        refusal=Refusal.CLOSED,
     )
 
 

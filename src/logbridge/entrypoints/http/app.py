@@ -20,10 +20,14 @@ from logbridge.entrypoints.http.console_pages import Console
 from logbridge.entrypoints.http.cors import CrossOrigin
 from logbridge.entrypoints.http.docs_pages import docs_routes
 from logbridge.entrypoints.http.endpoints import Endpoints, Plain
+from logbridge.entrypoints.http.export import Export
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.load_test import LoadTest
+from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
 from logbridge.entrypoints.http.proxies import Proxies
+from logbridge.entrypoints.http.recorded import RequestTracing
 from logbridge.entrypoints.http.routes import Parts, api_routes, operations, root_of
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
@@ -48,13 +52,14 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     """The application over a container's bridge. session_secret: what several workers sign sessions with.
 
     ``app.state.lifecycle`` tells it that the server is stopping, and closes the container: when the server
-    begins to drain, or else when the lifespan ends. Its ``settings``, ``proxies``, ``measures``, ``routes``
-    (by which requests are counted) and ``marked``, which makes answers readable for listed origins, are for
+    begins to drain, or else when the lifespan ends. Its ``settings``, ``proxies``, ``meter``, which counts
+    requests, ``tracing``, and ``marked``, which makes answers readable for listed origins, are for its
     connections.
     """
     settings = container.settings()
     bridge = container.bridge()
     vitals = container.vitals()
+    tracer = container.tracer()
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
     sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES))
@@ -74,12 +79,16 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
         finally:
             await lifecycle.drain(settings.drain_s)
             await vitals.stop()
+            if tracer is not None:
+                await tracer.aclose(lifecycle.left_s)
 
     cross_origin = functools.partial(
         CrossOrigin, origins=settings.cors_origins, methods=[operation.method for operation in table]
     )
     parts = Parts(
         endpoints,
+        LoadTest(bridge, gate, settings, lifecycle, utc_now),
+        Export(bridge, gate, lifecycle, utc_now),
         Tail(bridge, gate, settings, lifecycle),
         SessionEndpoints(gate, sessions),
         StatsEndpoint(vitals, gate, settings, lifecycle),
@@ -108,8 +117,9 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     app.state.marked = short
     app.state.lifecycle = lifecycle
     app.state.settings = settings
-    app.state.measures = bridge.measures
-    app.state.routes = frozenset(route.path for route in app.routes if isinstance(route, Route))
+    paths = [route.path for route in app.routes if isinstance(route, Route)]
+    app.state.meter = RequestMeter(bridge.measures, paths)
+    app.state.tracing = RequestTracing(tracer, paths)
     app.state.proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
     return app
 

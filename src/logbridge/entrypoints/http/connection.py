@@ -1,8 +1,8 @@
 """One HTTP connection: uvicorn's, which also keeps limits and knows how to leave when the bridge stops."""
 
 import asyncio
-import time
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -12,20 +12,23 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from logbridge.domain.measures import Measures
 from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of
 from logbridge.entrypoints.http.flow import Flow
 from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.meter import Refusal, RequestMeter
 from logbridge.entrypoints.http.parting import PARTING_S, Farewell, Voice
 from logbridge.entrypoints.http.problems import RequestRejected, problem
 from logbridge.entrypoints.http.proxies import Proxies
+from logbridge.entrypoints.http.recorded import TOLD, RequestTracing
 from logbridge.entrypoints.settings import Settings
 
 # What answers to no request are counted as.
-_REFUSALS = {400: "not HTTP", 408: "head too slow", 431: "head too large", 503: "too many connections"}
-# By these methods and by routes requests are counted; others together, or anybody could make up more.
-_METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "POST"))
-OTHER = "other"
+_REFUSALS = {
+    400: Refusal.NOT_HTTP,
+    408: Refusal.HEAD_TOO_SLOW,
+    431: Refusal.HEAD_TOO_LARGE,
+    503: Refusal.TOO_MANY_CONNECTIONS,
+}
 _FRAMING = (b"content-length", b"transfer-encoding")
 # Where in a request the client is. BETWEEN: it has sent all of one, and nothing of the next.
 _BETWEEN, _HEAD, _BODY = 0, 1, 2
@@ -60,16 +63,16 @@ class StoppableHttp(HttpToolsProtocol):
         "_idle_until_s",
         "_lifecycle",
         "_marked",
-        "_measures",
-        "_noted",
+        "_meter",
         "_parting",
         "_paused_before_s",
         "_proxies",
-        "_routes",
         "_running",
         "_settings",
         "_since_s",
         "_stage",
+        "_told",
+        "_tracing",
         "_voice",
         "_wakes_s",
     )
@@ -86,9 +89,8 @@ class StoppableHttp(HttpToolsProtocol):
         self._proxies: Proxies | None = state.proxies
         # As every answer of the application is.
         self._marked: Callable[[ASGIApp], ASGIApp] = state.marked
-        self._measures: Measures = state.measures
-        self._routes: frozenset[str] = state.routes
-        self._noted = self._note
+        self._meter: RequestMeter = state.meter
+        self._tracing: RequestTracing = state.tracing
         # uvicorn's own ``cycle`` is the newest one, which may wait behind this one.
         self._running: RequestResponseCycle | None = None
         self._wakes_s = 0.0
@@ -106,7 +108,7 @@ class StoppableHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         super().connection_made(transport)
-        self._measures.connections += 1
+        self._meter.measures.connections += 1
         self.flow = Flow(transport, self.loop.time)
         self._voice = Voice(self)
         if self._proxies is not None and not (self.client and self._proxies.trusts(self.client[0])):
@@ -124,7 +126,7 @@ class StoppableHttp(HttpToolsProtocol):
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
-        self._measures.connections -= 1
+        self._meter.measures.connections -= 1
         self._voice.connection = None
         if not self.connections:
             self.server_state.none_left.set()
@@ -292,7 +294,7 @@ class StoppableHttp(HttpToolsProtocol):
         """The connection ends with this answer; with the one under way, if that is another request's."""
         self._deaf = True
         if self._answered:
-            self._measures.refusal(_REFUSALS[status])
+            self._meter.measures.refusal(_REFUSALS[status])
             self.transport.write(bytes_of(problem(status, reason), self.server_state.default_headers))
             self.part()
         elif self._stage == _BODY and self._running is self.cycle:
@@ -308,6 +310,7 @@ class StoppableHttp(HttpToolsProtocol):
         self._stage = _HEAD
         self._since_s = 0.0
         self._hosts = 0
+        self._told: list[tuple[bytes, bytes]] = []
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -332,6 +335,8 @@ class StoppableHttp(HttpToolsProtocol):
             self._hosts += 1
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
+        elif name in TOLD:
+            self._told.append((name, value))
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -364,14 +369,16 @@ class StoppableHttp(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        cycle.began_s, cycle.on_answer = time.perf_counter(), self._noted
+        cycle.began_s, cycle.meter = perf_counter(), self._meter
+        self._tracing.begin(cycle, self._told)
         app: Any = self.app
         if self._hosts != 1 and (version != "1.0" or self._hosts):
-            app = self._marked(cycle.refusing(400, "a request has one Host header (RFC 9112, section 3.2)"))
+            reason = "a request has one Host header (RFC 9112, section 3.2)"
+            app = self._marked(cycle.refusing(400, reason, Refusal.NOT_HTTP))
         # What was fed is no less than the head, and rarely too much: only then the head itself is counted.
         bytes_max = self._settings.head_bytes_max
         if self._fed_bytes > bytes_max and self._head_bytes() > bytes_max:
-            app = self._marked(cycle.refusing(431, self._head_too_large))
+            app = self._marked(cycle.refusing(431, self._head_too_large, Refusal.HEAD_TOO_LARGE))
         self._stage = _BODY
         self._since_s = 0.0
         self._fed_bytes = self._empty_bytes = 0
@@ -411,16 +418,6 @@ class StoppableHttp(HttpToolsProtocol):
             if self._lifecycle.draining:
                 app = self._marked(cast(Exchange, cycle).refuse)
         super()._start_asgi_task(cycle, app)
-
-    def _note(self, exchange: Exchange, status: int) -> None:
-        scope: Any = exchange.scope
-        method, path = scope["method"], scope["path"]
-        self._measures.request(
-            method if method in _METHODS else OTHER,
-            path if path in self._routes else OTHER,
-            status,
-            time.perf_counter() - exchange.began_s,
-        )
 
     def _part_if_idle(self) -> None:
         if self._answered:

@@ -15,9 +15,12 @@ HEADERS = (
     "Prefer",
     "Request-Timeout",
     "Last-Event-ID",
+    "X-Request-ID",
+    "traceparent",
+    "tracestate",
 )
 # What a page may read of an answer besides its body and type.
-_EXPOSED = "Preference-Applied, Retry-After, WWW-Authenticate"
+_EXPOSED = "Preference-Applied, Retry-After, WWW-Authenticate, X-Request-ID"
 PREFLIGHT_S = 600
 _Pairs = list[tuple[bytes, bytes]]
 _VARY = (b"vary", b"Origin")

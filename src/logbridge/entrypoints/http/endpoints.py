@@ -1,19 +1,13 @@
 """What each operation does: a request in, an Answer out; plain ASGI, no request or response objects."""
 
-import asyncio
-import functools
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from random import Random
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
 from logbridge.domain.access import Scope as Right
-from logbridge.domain.entry import EntryDraft, split_path
-from logbridge.domain.errors import InvalidEntry, InvalidRequest, LogbridgeError
-from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts, test_service
+from logbridge.domain.entry import EntryDraft
+from logbridge.domain.errors import InvalidEntry, LogbridgeError
 from logbridge.domain.outcome import Accepted, Outcome, Unknown
 from logbridge.domain.policy import Asked
 from logbridge.domain.service import LogBridge, refused
@@ -22,11 +16,10 @@ from logbridge.entrypoints.http.decode import (
     ClientLeft,
     decode_batch,
     decode_entry,
-    decode_json,
     read_json_body,
 )
-from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle, cancel
-from logbridge.entrypoints.http.parameters import read_asked, read_query
+from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.parameters import read_asked, read_histogram, read_query
 from logbridge.entrypoints.http.problems import (
     Answer,
     RequestRejected,
@@ -37,19 +30,16 @@ from logbridge.entrypoints.http.problems import (
     outcome_problem,
 )
 from logbridge.entrypoints.http.schema import (
-    ConcurrentTestRequest,
     Health,
+    HistogramResult,
     Probe,
     QueryResult,
-    load_test_result,
+    histogram_result,
     query_result,
     service_info,
 )
 from logbridge.entrypoints.results import BatchResult, WriteResult, batch_result, write_result
 from logbridge.entrypoints.settings import Settings
-
-_COUNT_DEFAULT = 10_000
-_WORKERS_DEFAULT = 50
 
 
 class Plain:
@@ -93,6 +83,11 @@ def failed_query(detail: str) -> QueryResult:
     return QueryResult(False, [], 0, detail)
 
 
+def failed_histogram(detail: str) -> HistogramResult:
+    """The members of a histogram without an answer."""
+    return HistogramResult(False, "", "", 0.0, [], 0, detail)
+
+
 class Endpoints:
     """The operations of one bridge. gate: lets callers in. now: gives the time as RFC 3339."""
 
@@ -134,20 +129,7 @@ class Endpoints:
         if result.success_count:
             spooled = any(isinstance(outcome, Accepted) and outcome.spooled for outcome in outcomes)
             return ok(result, 202, _applied(asked)) if spooled else ok(result)
-        return gravest_problem(outcomes, f"{_nothing(outcomes)}; {result.errors[0]}", result)
-
-    async def concurrent_test(self, scope: Scope, receive: Receive) -> Answer:
-        services = self._gate.admit(scope, Right.TEST).services
-        self._check_may_test(services)
-        body = await read_json_body(scope, receive, self._body_bytes_max)
-        plan = self._plan(body)
-        plan.check(self._bridge.limits)
-        report = await self._run(plan, receive, services)
-        result = load_test_result(report)
-        if report.success_count:
-            return ok(result)
-        detail = f"{_nothing(report.failures)}; {result.error_summary.sample_errors[0]}"
-        return gravest_problem(report.failures, detail, result)
+        return gravest_problem(outcomes, f"{nothing_written(outcomes)}; {result.errors[0]}", result)
 
     async def health(self, scope: Scope, _receive: Receive) -> Answer:
         self._gate.count(scope)
@@ -165,6 +147,10 @@ class Endpoints:
         caller = self._gate.admit(scope, Right.READ)
         return ok(query_result(await self._bridge.query(read_query(scope), caller.services)))
 
+    async def histogram(self, scope: Scope, _receive: Receive) -> Answer:
+        caller = self._gate.admit(scope, Right.READ)
+        return ok(histogram_result(await self._bridge.histogram(read_histogram(scope), caller.services)))
+
     async def livez(self, _scope: Scope, _receive: Receive) -> Answer:
         return ok(Probe("alive"))
 
@@ -176,53 +162,13 @@ class Endpoints:
             raise RequestRejected(503, health.detail)
         return ok(Probe("ready"))
 
-    def _check_may_test(self, services: frozenset[str]) -> None:
-        name = test_service(self._settings.service_name)
-        if services and name not in services:
-            raise RequestRejected(
-                403, f"a concurrent test writes as {name}, and this key is for {', '.join(sorted(services))}"
-            )
-
-    def _plan(self, body: bytes) -> LoadTestPlan:
-        try:
-            asked = msgspec.convert(decode_json(body, InvalidRequest), ConcurrentTestRequest)
-        except msgspec.ValidationError as error:
-            raise InvalidRequest(*split_path(str(error))) from None
-        limits = self._bridge.limits
-        count, workers = asked.count, asked.max_workers
-        return LoadTestPlan(
-            min(_COUNT_DEFAULT, limits.test_writes_max) if count is None else count,
-            min(_WORKERS_DEFAULT, limits.test_workers_max) if workers is None else workers,
-        )
-
-    async def _run(self, plan: LoadTestPlan, receive: Receive, services: frozenset[str]) -> LoadTestReport:
-        write = functools.partial(self._bridge.write, asked=Asked(services=services))
-        running = asyncio.ensure_future(run_load_test(plan, write, self._drafts(), time.monotonic))
-        interrupts = Interrupts(self._lifecycle, receive)
-        try:
-            if await interrupts.wait_for(running):
-                return running.result()
-            if interrupts.left.done():
-                raise ClientLeft
-            raise RequestRejected(503, "the bridge is stopping, and the test with it")
-        finally:
-            await cancel(running)
-            await interrupts.aclose()
-
-    def _drafts(self) -> Iterator[EntryDraft]:
-        return sample_drafts(
-            self._settings.service_name,
-            self._now,
-            Random(),  # noqa: S311 (sample data, no secrets)
-            "logbridge-http",
-        )
-
 
 def _applied(asked: Asked) -> dict[str, str]:
     return {"Preference-Applied": "respond-async"} if asked.durable else {}
 
 
-def _nothing(outcomes: Iterable[Outcome]) -> str:
+def nothing_written(outcomes: Iterable[Outcome]) -> str:
+    """What to say where none of the outcomes is an acceptance."""
     if any(isinstance(outcome, Unknown) for outcome in outcomes):
         return "nothing was acknowledged, some of it may have been written"
     return "nothing was written"

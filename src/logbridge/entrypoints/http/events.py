@@ -31,18 +31,22 @@ def event(data: Any, *, name: str = "") -> str:
     return f"{named}data: {msgspec.json.encode(data).decode()}\n\n"
 
 
-async def send_events(frames: AsyncGenerator[str, None], interrupts: Interrupts, send: Send) -> None:
-    """The status, and then frame after frame."""
+async def send_events(
+    frames: AsyncGenerator[str, None], interrupts: Interrupts, send: Send, *, on_stop: str = ""
+) -> None:
+    """The status, and then frame after frame. on_stop: the last one, when the server stops before the end."""
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     # As a task: a client that does not read must not hold up a stop.
     sending = asyncio.ensure_future(_send_all(frames, send))
+    last = on_stop
     try:
         if await interrupts.wait_for(sending):
             sending.result()
+            last = ""
     finally:
         await cancel(sending)
     if not interrupts.left.done():
-        await _end(send)
+        await _end(send, last)
 
 
 async def _send_all(frames: AsyncGenerator[str, None], send: Send) -> None:
@@ -51,11 +55,11 @@ async def _send_all(frames: AsyncGenerator[str, None], send: Send) -> None:
             await send({"type": "http.response.body", "body": frame.encode(), "more_body": True})
 
 
-async def _end(send: Send) -> None:
+async def _end(send: Send, last: str) -> None:
     """The last piece; who does not read does not see it."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PARTING_S):
-            await send({"type": "http.response.body", "body": b""})
+            await send({"type": "http.response.body", "body": last.encode()})
 
 
 async def no_events() -> AsyncGenerator[str, None]:

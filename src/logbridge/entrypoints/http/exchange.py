@@ -3,14 +3,19 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from logbridge.entrypoints.http.problems import WHOLE, Answer, RequestRejected, problem
+from logbridge.domain.trace import TRACES, Trace
+from logbridge.entrypoints.http.meter import Refusal, RequestMeter
+from logbridge.entrypoints.http.parting import Voice
+from logbridge.entrypoints.http.problems import REFUSAL, WHOLE, Answer, RequestRejected, problem
+from logbridge.entrypoints.http.recorded import Recorded
+from logbridge.entrypoints.request_id import HEADER, REQUEST_ID, new_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +56,27 @@ class Signal:
 class Exchange(RequestResponseCycle):
     """uvicorn's cycle, which sends a whole answer with one write; ``Task.cancel`` on it answers 503.
 
-    on_answer: is told the exchange and the status when its answer begins. began_s: when it began itself, as
-    time.perf_counter counts.
+    meter: is told of it when its answer begins. began_s: when its head had come, as time.perf_counter counts.
+    request_id: see X-Request-ID.
     """
 
-    on_answer: "Callable[[Exchange, int], None]"
+    meter: RequestMeter
     began_s: float
+    request_id: bytes
 
     # Why the rest of its body will not be read; of the class, because nearly no request has one.
     rejection: RequestRejected | None = None
     # Whether the end of the connection is the end of the answer. Of the class, as above.
     ends_with_connection = False
+    # What its caller told of traces, and the span that records it. Of the class, as above.
+    traces: tuple[Trace, ...] = ()
+    recorded: Recorded | None = None
 
     async def run_asgi(self, app: ASGIApp) -> None:  # type: ignore[override]  # uvicorn has types of its own
         """Let the application answer. See uvicorn."""
+        # Always: a pipelined request inherits those of the one before it.
+        REQUEST_ID.set(self.request_id)
+        TRACES.set(self.traces)
         try:
             await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]  # the same
         except asyncio.CancelledError:
@@ -76,6 +88,8 @@ class Exchange(RequestResponseCycle):
             logger.error("%s %s failed", self.scope["method"], self.scope["path"], exc_info=error)
         if not self.disconnected and not self.response_complete:
             await self._break_off()
+        if self.recorded is not None:
+            self.recorded.end()
         # It holds the connection, which holds this: a ring that only the garbage collector would undo.
         self.on_response = _nothing
 
@@ -85,14 +99,14 @@ class Exchange(RequestResponseCycle):
         with contextlib.suppress(RequestRejected):
             while not self.waiting_for_100_continue and (await self.receive()).get("more_body", False):
                 pass
-        await problem(503, "the bridge is stopping").send(send)
+        await problem(503, "the bridge is stopping", refusal=Refusal.STOPPING).send(send)
 
-    def refusing(self, status: int, reason: str) -> ASGIApp:
+    def refusing(self, status: int, reason: str, refusal: Refusal) -> ASGIApp:
         """An application that answers with this problem; the connection ends."""
 
         async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
             self.keep_alive = False
-            await problem(status, reason).send(send)
+            await problem(status, reason, refusal=refusal).send(send)
 
         return refuse
 
@@ -103,7 +117,10 @@ class Exchange(RequestResponseCycle):
         self.message_event.set()
 
     async def _break_off(self) -> None:
-        if self.response_started:
+        if self.ends_with_connection:
+            # Else a part would look like the whole.
+            cast(Voice, self.transport).reset()
+        elif self.response_started:
             self.transport.close()
         else:
             await self.send_500_response()
@@ -129,7 +146,7 @@ class Exchange(RequestResponseCycle):
             # Its body may come or not, so that nobody could say where the next request begins.
             self.keep_alive = False
         if message["type"] == "http.response.start" and not self.response_started:
-            self.on_answer(self, message["status"])
+            self._begin_answer(message["status"], message.get(REFUSAL, ""))
         if self.ends_with_connection:
             await self._send_piece(message)
         elif message["type"] != WHOLE:
@@ -138,9 +155,18 @@ class Exchange(RequestResponseCycle):
         elif self._takes_the_short_way():
             self._send_whole(message["answer"])
         else:
-            self.on_answer(self, message["answer"].status)
+            self._begin_answer(message["answer"].status, message["answer"].refusal)
             for part in message["answer"].parts():
                 await super().send(part)
+
+    def _begin_answer(self, status: int, refusal: str) -> None:
+        self._note(status, refusal)
+        self.default_headers = [*self.default_headers, (HEADER, self.request_id)]
+
+    def _note(self, status: int, refusal: str) -> None:
+        self.meter.note(self.scope, status, self.began_s, refusal)  # type: ignore[arg-type]  # the same
+        if self.recorded is not None:
+            self.recorded.status = status
 
     def _know_its_end(self, message: MutableMapping[str, Any]) -> None:
         """HTTP/1.0 knows no chunks (RFC 9112, section 6.1): such an answer ends with the connection."""
@@ -168,9 +194,12 @@ class Exchange(RequestResponseCycle):
         )
 
     def _send_whole(self, answer: Answer) -> None:
-        self.on_answer(self, answer.status)
+        self._note(answer.status, answer.refusal)
         head = _head(answer.status, answer.media_type, *self.default_headers)
-        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(answer.body), answer.body))
+        self.transport.write(
+            b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b"
+            % (head, self.request_id, len(answer.body), answer.body)
+        )
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.message_event.set()
@@ -180,7 +209,12 @@ class Exchange(RequestResponseCycle):
 def bytes_of(answer: Answer, default_headers: list[tuple[bytes, bytes]]) -> bytes:
     """An answer that is written where no request could be read; the connection ends with it."""
     start, body = answer.parts()
-    headers = [*default_headers, *start["headers"], (b"connection", b"close")]
+    headers = [
+        *default_headers,
+        (HEADER, new_request_id()),
+        *start["headers"],
+        (b"connection", b"close"),
+    ]
     lines = b"".join(b"%b: %b\r\n" % header for header in dict(headers).items())
     return STATUS_LINE[answer.status] + lines + b"\r\n" + bytes(body["body"])
 

@@ -32,6 +32,12 @@ class Lifecycle:
         self.stopping = asyncio.Event()
         self._close = close
         self._closing: asyncio.Task[None] | None = None
+        self._drained_by_s = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left of the drain."""
+        return max(0.0, self._drained_by_s - asyncio.get_running_loop().time())
 
     @property
     def ready(self) -> bool:
@@ -61,6 +67,7 @@ class Lifecycle:
         if self._closing is None:
             self.phase = Phase.DRAINING
             self.stopping.set()
+            self._drained_by_s = asyncio.get_running_loop().time() + within_s
             self._closing = asyncio.create_task(self._close(within_s))
         return self._closing
 

@@ -91,6 +91,10 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 def _response(response: Response) -> dict[str, Any]:
     example = msgspec.to_builtins(response.example)
     content = {response.media_type: {"schema": _schema(response.types), "example": example}}
+    content |= {
+        media_type: {"schema": _schema((str,)), "example": text}
+        for media_type, text in response.texts.items()
+    }
     return {"description": response.description, "content": content}
 
 

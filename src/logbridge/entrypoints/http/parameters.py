@@ -1,15 +1,18 @@
 """Query parameters and headers, checked: a slip of the pen gets no answer to another question."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from msgspec import Struct
 from starlette.types import Scope
 
 from logbridge.domain.entry import LogLevel
 from logbridge.domain.errors import InvalidRequest
+from logbridge.domain.export import EXPORT_DEFAULT, EXPORT_MAX
 from logbridge.domain.policy import Asked
-from logbridge.domain.query import LIMIT_MAX, OFFSET_MAX, LogFilter, LogQuery
+from logbridge.domain.query import BUCKETS_MAX, LIMIT_MAX, OFFSET_MAX, HistogramQuery, LogFilter, LogQuery
 from logbridge.domain.service import NOTHING_ASKED
 
 _FILTERS = {
@@ -20,7 +23,11 @@ _FILTERS = {
     "trace_id": "trace_id",
     "q": "text",
 }
+# Least and most.
 _PAGE = {"limit": (1, LIMIT_MAX), "offset": (0, OFFSET_MAX)}
+_BUCKETS = {"buckets": (1, BUCKETS_MAX)}
+_EXPORT = {"limit": (1, EXPORT_MAX)}
+FORMATS = ("ndjson", "csv")
 REQUEST_TIMEOUT_S_MIN, REQUEST_TIMEOUT_S_MAX = 0.001, 3600
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,30})?", re.ASCII)
 # One preference among others, by comma, perhaps with parameters.
@@ -33,12 +40,32 @@ _SPACED_OFFSET = re.compile(r" (\d\d:\d\d)$", re.ASCII)
 
 def read_query(scope: Scope) -> LogQuery:
     """The query of ``/query``. Raises InvalidRequest that names the parameter."""
-    return LogQuery(**_read(scope, paged=True))
+    return LogQuery(**_read(scope, _PAGE))
 
 
 def read_filter(scope: Scope) -> LogFilter:
     """The filter of ``/tail``. Raises InvalidRequest that names the parameter."""
-    return LogFilter(**_read(scope, paged=False))
+    return LogFilter(**_read(scope))
+
+
+def read_histogram(scope: Scope) -> HistogramQuery:
+    """The question of ``/histogram``. Raises InvalidRequest that names the parameter."""
+    return HistogramQuery(**_read(scope, _BUCKETS))
+
+
+class ExportAsked(Struct, frozen=True):
+    """What ``/export`` is asked for. form: one of FORMATS."""
+
+    which: LogFilter
+    limit: int
+    form: str
+
+
+def read_export(scope: Scope) -> ExportAsked:
+    """The question of ``/export``. Raises InvalidRequest that names the parameter."""
+    fields = _read(scope, _EXPORT, {"format": FORMATS})
+    limit, form = fields.pop("limit", EXPORT_DEFAULT), fields.pop("format", FORMATS[0])
+    return ExportAsked(LogFilter(**fields), limit, form)
 
 
 def read_asked(scope: Scope, services: frozenset[str]) -> Asked:
@@ -66,7 +93,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _read(scope: Scope, *, paged: bool) -> dict[str, Any]:
+def _read(
+    scope: Scope,
+    numbers: Mapping[str, tuple[int, int]] = {},
+    choices: Mapping[str, tuple[str, ...]] = {},
+) -> dict[str, Any]:
+    """Fields by name: those of a filter, numbers between two others, and one of several words."""
     fields: dict[str, Any] = {}
     metadata: dict[str, str] = {}
     seen: set[str] = set()
@@ -78,10 +110,12 @@ def _read(scope: Scope, *, paged: bool) -> dict[str, Any]:
             metadata[name.removeprefix(_METADATA)] = value
         elif name in _FILTERS:
             fields[_FILTERS[name]] = _filter_value(name, value)
-        elif paged and name in _PAGE:
-            fields[name] = _number(name, value)
+        elif name in numbers:
+            fields[name] = _number(name, value, *numbers[name])
+        elif name in choices:
+            fields[name] = _choice(name, value, choices[name])
         else:
-            known = ", ".join([*_FILTERS, *(_PAGE if paged else ()), "metadata.<key>"])
+            known = ", ".join([*_FILTERS, *numbers, *choices, "metadata.<key>"])
             raise InvalidRequest(name[:100], f"no such parameter; there are {known}")
     return fields | {"metadata": metadata}
 
@@ -103,8 +137,13 @@ def _filter_value(name: str, value: str) -> str | LogLevel | None:
     return _SPACED_OFFSET.sub(r"+\1", value) if name.endswith("_time") else value
 
 
-def _number(name: str, value: str) -> int:
-    least, most = _PAGE[name]
+def _choice(name: str, value: str, words: tuple[str, ...]) -> str:
+    if value not in words:
+        raise InvalidRequest(name, f"expected one of {', '.join(words)}, got {value[:40]!r}")
+    return value
+
+
+def _number(name: str, value: str, least: int, most: int) -> int:
     number = int(value) if _NUMBER.fullmatch(value) else None
     if number is None or not least <= number <= most:
         raise InvalidRequest(name, f"expected {least} to {most}, got {value[:40]!r}")

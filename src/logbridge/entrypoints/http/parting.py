@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import fcntl
+import socket
+import struct
 import sys
 import termios
 from typing import Protocol
@@ -101,3 +103,13 @@ class Voice:
         """The answer was the last one."""
         if self.connection is not None:
             self.connection.part()
+
+    def reset(self) -> None:
+        """Break the connection so that the client sees it: with a reset, where it is one of TCP."""
+        if self.connection is None:
+            return
+        transport = self.connection.transport
+        connection = transport.get_extra_info("socket")
+        if connection is not None and transport.can_write_eof():
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()

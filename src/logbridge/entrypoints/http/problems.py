@@ -23,11 +23,15 @@ from logbridge.domain.errors import (
     ServiceForbidden,
 )
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Unknown
+from logbridge.entrypoints.http.meter import Refusal
+from logbridge.entrypoints.request_id import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 
 # An ASGI message of ours: the "answer", an Answer without further headers.
 WHOLE = "logbridge.response.whole"
+# A member of ours beside a status that begins an answer: why the request was refused.
+REFUSAL = "logbridge.refusal"
 JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
 PROBLEM = "application/problem+json"
@@ -51,12 +55,34 @@ _GRAVEST_FIRST = (503, 504, 502)
 
 
 class RequestRejected(LogbridgeError):
-    """A request that HTTP itself rejects. status: int. headers: what the answer must say besides."""
+    """A request that HTTP itself rejects. status: int. headers: what the answer must say besides.
 
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    refusal: what it is counted as, where the status does not tell.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        refusal: Refusal | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.headers = dict(headers or {})
+        self.refusal = refusal or _REFUSAL_OF_STATUS.get(status, Refusal.INVALID)
+
+
+_REFUSAL_OF_STATUS = {
+    400: Refusal.NOT_READABLE,
+    401: Refusal.NO_KEY,
+    403: Refusal.FORBIDDEN,
+    408: Refusal.BODY_TOO_SLOW,
+    413: Refusal.BODY_TOO_LARGE,
+    415: Refusal.MEDIA_TYPE,
+    431: Refusal.HEAD_TOO_LARGE,
+    503: Refusal.STOPPING,
+}
 
 
 class NotJson(RequestRejected):
@@ -75,25 +101,27 @@ class LoneSurrogate(NotJson):
 
 
 # In the order of looking: a class before its base.
-_STATUS_OF_ERROR: tuple[tuple[type[LogbridgeError], int], ...] = (
-    (LimitExceeded, 400),
-    (InvalidRequest, 422),
-    (EntryTooLarge, 413),
-    (ServiceForbidden, 403),
-    (InvalidEntry, 422),
-    (QueryNotSupported, 501),
-    (QueryRefused, 502),
-    (ReaderUnavailable, 503),
+_STATUS_OF_ERROR: tuple[tuple[type[LogbridgeError], int, Refusal | None], ...] = (
+    (LimitExceeded, 400, Refusal.OVER_A_LIMIT),
+    (InvalidRequest, 422, Refusal.INVALID),
+    # These are logs, and counted as such.
+    (EntryTooLarge, 413, None),
+    (ServiceForbidden, 403, None),
+    (InvalidEntry, 422, None),
+    (QueryNotSupported, 501, Refusal.NOT_SUPPORTED),
+    (QueryRefused, 502, Refusal.UPSTREAM),
+    (ReaderUnavailable, 503, Refusal.UPSTREAM),
 )
 
 
 class Answer(Struct, frozen=True):
-    """A complete HTTP answer."""
+    """A complete HTTP answer. refusal: why the request was refused, "" if it was not; for the counts only."""
 
     status: int
     body: bytes
     media_type: str = JSON
     headers: dict[str, str] = {}
+    refusal: str = ""
 
     async def send(self, send: Send, extensions: Container[str] = ()) -> None:
         """Send it as two ASGI messages; as one where the extensions of the scope have WHOLE."""
@@ -110,10 +138,10 @@ class Answer(Struct, frozen=True):
             (b"content-length", str(len(self.body)).encode()),
         ]
         headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()]
-        return (
-            {"type": "http.response.start", "status": self.status, "headers": headers},
-            {"type": "http.response.body", "body": self.body},
-        )
+        start = {"type": "http.response.start", "status": self.status, "headers": headers}
+        if self.refusal:
+            start[REFUSAL] = self.refusal
+        return start, {"type": "http.response.body", "body": self.body}
 
 
 def title_of(status: int) -> str:
@@ -133,14 +161,24 @@ def ok(body: object, status: int = 200, headers: Mapping[str, str] | None = None
 
 
 def problem(
-    status: int, detail: str, beside: object = None, headers: Mapping[str, str] | None = None
+    status: int,
+    detail: str,
+    beside: object = None,
+    headers: Mapping[str, str] | None = None,
+    refusal: Refusal | None = None,
 ) -> Answer:
-    """A problem; ``beside`` is a struct or mapping whose members stand beside the problem's own."""
+    """A problem; ``beside`` is a struct or mapping whose members stand beside the problem's own.
+
+    refusal: what it is counted as, if it is refused before it is a log. What is the fault of no caller (5xx)
+    has the id of the request, to look for it in the log of the bridge.
+    """
+    request_id = REQUEST_ID.get() if status >= 500 else b""
     members = {
         "type": "about:blank",
         "title": title_of(status),
         "status": status,
         "detail": detail,
+        **({"request_id": request_id.decode("ascii")} if request_id else {}),
         **msgspec.to_builtins({} if beside is None else beside),
     }
     fields = dict(headers or {})
@@ -149,7 +187,7 @@ def problem(
         fields["Connection"] = "close"
     if status in (429, 503):
         fields.setdefault("Retry-After", str(RETRY_AFTER_S))
-    return Answer(status, _encode(members), PROBLEM, fields)
+    return Answer(status, _encode(members), PROBLEM, fields, refusal or "")
 
 
 def error_answer(error: LogbridgeError, beside: Callable[[str], Any]) -> Answer:
@@ -157,13 +195,15 @@ def error_answer(error: LogbridgeError, beside: Callable[[str], Any]) -> Answer:
 
     Raises the error again if it is none of a request: that is a fault of the bridge.
     """
+    detail = str(error)
     if isinstance(error, RequestRejected):
-        return problem(error.status, str(error), beside(str(error)), error.headers)
+        return problem(error.status, detail, beside(detail), error.headers, error.refusal)
     if isinstance(error, RateExceeded):
-        return problem(429, str(error), beside(str(error)), {"Retry-After": str(error.retry_after_s)})
-    for kind, status in _STATUS_OF_ERROR:
+        headers = {"Retry-After": str(error.retry_after_s)}
+        return problem(429, detail, beside(detail), headers, Refusal.RATE)
+    for kind, status, refusal in _STATUS_OF_ERROR:
         if isinstance(error, kind):
-            return problem(status, str(error), beside(str(error)))
+            return problem(status, detail, beside(detail), refusal=refusal)
     raise error
 
 

@@ -9,10 +9,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from logbridge.domain.access import Scope as Right
-from logbridge.domain.query import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
-from logbridge.entrypoints.http.endpoints import Endpoints, Plain, failed_batch, failed_query, failed_write
+from logbridge.domain.export import EXPORT_DEFAULT, EXPORT_MAX
+from logbridge.domain.query import BUCKETS_DEFAULT, BUCKETS_MAX, LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
+from logbridge.entrypoints.http.endpoints import (
+    Endpoints,
+    Plain,
+    failed_batch,
+    failed_histogram,
+    failed_query,
+    failed_write,
+)
 from logbridge.entrypoints.http.events import EVENT_STREAM
-from logbridge.entrypoints.http.parameters import REQUEST_TIMEOUT_S_MAX, REQUEST_TIMEOUT_S_MIN
+from logbridge.entrypoints.http.export import NDJSON, Export
+from logbridge.entrypoints.http.load_test import LoadTest
+from logbridge.entrypoints.http.metrics import OPEN_METRICS, PLAIN
+from logbridge.entrypoints.http.parameters import FORMATS, REQUEST_TIMEOUT_S_MAX, REQUEST_TIMEOUT_S_MIN
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import (
     LEVEL_NAMES,
@@ -22,6 +33,8 @@ from logbridge.entrypoints.http.schema import (
     Endpoint,
     ErrorSummary,
     Health,
+    HistogramBucket,
+    HistogramResult,
     LoadTestResult,
     LogRecord,
     Probe,
@@ -54,12 +67,15 @@ from logbridge.entrypoints.settings import Settings
 
 
 class Response(Struct, frozen=True):
-    """One documented answer. types: all of them hold for the body at once."""
+    """One documented answer. types: all of them hold for the body at once. texts: examples of the texts that
+    it may be as well, by media type.
+    """
 
     description: str
     types: tuple[type, ...]
     example: Any
     media_type: str = JSON
+    texts: dict[str, str] = {}
 
 
 class Parameter(Struct, frozen=True):
@@ -75,6 +91,8 @@ class Parts(Struct, frozen=True):
     """What answers the operations."""
 
     endpoints: Endpoints
+    load_test: LoadTest
+    export: Export
     tail: Tail
     sessions: SessionEndpoints
     stats: StatsEndpoint
@@ -131,7 +149,6 @@ _UNHEALTHY = Health("unhealthy", _TIME, False, _SERVICE, "nothing listens at loc
 _SESSION = Session(keys=True, name="shop", scopes=["read", "write"], services=["shop"])
 _STRANGERS = "Without keys it answers callers on this machine only, unless LOGBRIDGE_OPEN has read."
 _READING = f"What a key that is bound to services sees is narrowed to these. {_STRANGERS}"
-METRICS = "text/plain"
 # An empty value asks for nothing, as if it had been left out.
 _TIME_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"const": ""}]}
 _FILTERS = (
@@ -160,6 +177,22 @@ _PAGE = (
     Parameter(
         "offset", "Logs to pass over.", {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX, "default": 0}
     ),
+)
+_BUCKETS = Parameter(
+    "buckets",
+    "The most buckets of the answer.",
+    {"type": "integer", "minimum": 1, "maximum": BUCKETS_MAX, "default": BUCKETS_DEFAULT},
+)
+_EXPORT = (
+    Parameter("format", "How the logs are written.", {"enum": [*FORMATS], "default": FORMATS[0]}),
+    Parameter(
+        "limit",
+        "The most logs, the newest ones.",
+        {"type": "integer", "minimum": 1, "maximum": EXPORT_MAX, "default": EXPORT_DEFAULT},
+    ),
+)
+_HISTOGRAM = HistogramResult(
+    True, _TIME, _TIME, 1.0, [HistogramBucket("2024-08-30T10:30:45.000000+00:00", 0, 1, 0, 0, 0)], 1, ""
 )
 _LATENCY = Latency(2.1, 4.8, 11.3)
 _COUNTED = {"accepted": 5121, "spooled": 0, "refused": 3, "failed": 0, "unknown": 0}
@@ -294,13 +327,18 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
         ),
         Operation(
             "concurrent-test", "POST", f"{prefix}/concurrent-test", "Write many generated logs at once",
-            lambda parts: Plain(parts.endpoints.concurrent_test),
+            lambda parts: parts.load_test,
             {
-                200: Response("The test ran, and something was written.", (LoadTestResult,), _TEST),
+                200: Response(
+                    "The test ran, and something was written.", (LoadTestResult,), _TEST,
+                    texts={EVENT_STREAM: "event: progress\ndata: {\"done\":120,\"total\":500}\n\n"},
+                ),
                 **_problems(*_REFUSALS, 502, 503, 504),
             },
             "Each log is a write of its own. Without keys it answers callers on this machine only, unless "
-            "LOGBRIDGE_OPEN has test. When nothing was written, the report stands beside the problem.",
+            "LOGBRIDGE_OPEN has test. When nothing was written, the report stands beside the problem. With "
+            "Accept: text/event-stream there are events: progress, at most ten a second, and at the end "
+            "result (this answer, with latency_ms, latency_histogram and throughput) or problem.",
             ConcurrentTestRequest, {"count": 500, "max_workers": 50}, right=Right.TEST,
         ),
     )  # fmt: skip
@@ -317,6 +355,33 @@ def _reading(prefix: str) -> tuple[Operation, ...]:
             },
             _READING,
             parameters=(*_FILTERS, *_PAGE),
+            right=Right.READ,
+        ),
+        Operation(
+            "histogram", "GET", f"{prefix}/histogram", "Count stored logs over time, by level",
+            lambda parts: Plain(parts.endpoints.histogram, failed_histogram),
+            {
+                200: Response("Equal stretches of time, empty ones too.", (HistogramResult,), _HISTOGRAM),
+                **_problems(401, 403, 422, 429, 501, 502, 503, also=HistogramResult, beside=failed_histogram),
+            },
+            _READING,
+            parameters=(*_FILTERS, _BUCKETS),
+            right=Right.READ,
+        ),
+        Operation(
+            "export", "GET", f"{prefix}/export", "Download stored logs, newest first",
+            lambda parts: parts.export,
+            {
+                200: Response(
+                    "A log on each line, as in query; with format=csv text/csv. X-Total-Count says how many "
+                    "match. An error on the way breaks the connection off.",
+                    (str,), "{\"id\":\"…\",\"message\":\"async test log\"}\n", NDJSON,
+                    {"text/csv": "id,timestamp,level,service_name,message,trace_id,span_id,metadata\r\n"},
+                ),
+                **_problems(401, 403, 422, 429, 501, 502, 503),
+            },
+            "In CSV a cell that a spreadsheet would take for a formula has ' before it. " + _READING,
+            parameters=(*_FILTERS, *_EXPORT),
             right=Right.READ,
         ),
         Operation(
@@ -352,10 +417,11 @@ def _watching(prefix: str) -> tuple[Operation, ...]:
             "metrics", "GET", "/metrics", "The metrics for Prometheus",
             lambda parts: Plain(parts.metrics.show),
             {
-                200: Response("All workers together.", (str,), "logbridge_upstream_away 0.0\n", METRICS),
-                **_problems(401, 403, 429),
+                200: Response("All workers together.", (str,), "logbridge_upstream_away 0.0\n", PLAIN),
+                **_problems(401, 403, 422, 429),
             },
-            "In the text format of Prometheus, or as OpenMetrics where that is accepted. " + _STRANGERS,
+            "In the text format of Prometheus; where application/openmetrics-text is accepted as "
+            f"{OPEN_METRICS}. {_STRANGERS}",
             right=Right.READ,
         ),
     )  # fmt: skip
@@ -374,8 +440,9 @@ def _session(prefix: str) -> tuple[Operation, ...]:
             "session-begin", "POST", path, "Begin a session: a cookie that stands for the key you send",
             lambda parts: Plain(parts.sessions.begin),
             {200: Response("Begun; the cookie is set.", (Session,), _SESSION), **_problems(400, 401, 429)},
-            "For browsers: server-sent events carry no headers. The cookie lets in what only reads (GET), "
-            "for twelve hours or until the bridge restarts.",
+            "For browsers: server-sent events carry no headers. The cookie lets in GET, and POST and DELETE "
+            "of pages of this bridge itself, for twelve hours or until the bridge restarts. A session "
+            "begins no other one.",
             asks_who=True,
         ),
         Operation(

@@ -2,12 +2,15 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from logbridge import __version__
 from logbridge.domain.entry import EntryFields, LogEntry, LogLevel
 from logbridge.domain.load_run import LoadTestReport
-from logbridge.domain.query import LogPage
+from logbridge.domain.measures import quantile
+from logbridge.domain.query import LogHistogram, LogPage
+from logbridge.domain.timestamp import epoch_us, rfc3339_utc
 from logbridge.entrypoints.results import WriteResult, write_result
 from logbridge.entrypoints.settings import Settings
 
@@ -79,6 +82,39 @@ class LoadTestResult(Struct, frozen=True):
     error_summary: ErrorSummary
 
 
+class LoadTestProgress(Struct, frozen=True):
+    """How far a concurrent test is."""
+
+    done: int
+    total: int
+    success_count: int
+    failed_count: int
+    duration_seconds: float
+    logs_per_second: float
+
+
+class LatencyBar(Struct, frozen=True):
+    """Writes that took at most so many milliseconds, and longer than the bar before."""
+
+    le_ms: float
+    count: int
+
+
+class Second(Struct, frozen=True):
+    """Writes that ended in one second of a concurrent test, counted from 0."""
+
+    second: int
+    count: int
+
+
+class MeasuredLoadTest(LoadTestResult, frozen=True):
+    """What came of a concurrent test, with what each write took and how many ended in each second."""
+
+    latency_ms: dict[str, float]
+    latency_histogram: list[LatencyBar]
+    throughput: list[Second]
+
+
 class ServiceInfo(Struct, frozen=True):
     """Which bridge answers, and what it is set to."""
 
@@ -127,6 +163,29 @@ class QueryResult(Struct, frozen=True):
     error_message: str
 
 
+class HistogramBucket(Struct, frozen=True):
+    """How many logs there are of each level in one stretch of time."""
+
+    time: Annotated[str, Meta(description="When it begins, RFC 3339.")]
+    DEBUG: int
+    INFO: int
+    WARN: int
+    ERROR: int
+    FATAL: int
+
+
+class HistogramResult(Struct, frozen=True):
+    """Counts over time, oldest first; total_count is the sum of all."""
+
+    success: bool
+    start_time: Annotated[str, Meta(description="As asked, or of the oldest log that matches; or empty.")]
+    end_time: Annotated[str, Meta(description="As asked, or of the newest log that matches; or empty.")]
+    bucket_seconds: float
+    buckets: list[HistogramBucket]
+    total_count: int
+    error_message: str
+
+
 class Endpoint(Struct, frozen=True):
     """One thing that the bridge can be asked."""
 
@@ -151,6 +210,10 @@ class Problem(Struct, frozen=True):
     title: str
     status: int
     detail: Annotated[str, Meta(description="What is wrong, and what is allowed.")]
+    request_id: Annotated[
+        str | UnsetType,
+        Meta(description="Of 5xx: the X-Request-ID; the log of the bridge has it."),
+    ] = UNSET
 
 
 def log_record(entry: LogEntry) -> LogRecord:
@@ -172,22 +235,84 @@ def query_result(page: LogPage) -> QueryResult:
     return QueryResult(True, [log_record(entry) for entry in page.entries], page.total_count, "")
 
 
+def histogram_result(found: LogHistogram) -> HistogramResult:
+    """A histogram as the API shows it."""
+    buckets = [
+        HistogramBucket(_time(found.first_us + number * found.bucket_us), *counts)
+        for number, counts in enumerate(found.counts)
+    ]
+    start, end = ("" if moment is None else _time(moment) for moment in (found.start_us, found.end_us))
+    return HistogramResult(True, start, end, found.bucket_us / 1e6, buckets, found.total_count, "")
+
+
+# What RFC 3339 can write in UTC; the offset of a log may put its time a day beyond.
+_FIRST_US, _LAST_US = epoch_us("0001-01-01T00:00:00Z"), epoch_us("9999-12-31T23:59:59.999999Z")
+
+
+def _time(us: int) -> str:
+    return rfc3339_utc(min(max(us, _FIRST_US), _LAST_US))
+
+
 def load_test_result(report: LoadTestReport) -> LoadTestResult:
     """A report as the contract shows it."""
-    per_second = report.done_count / report.duration_s if report.duration_s else 0.0
     return LoadTestResult(
         success=report.success_count > 0,
         total_count=report.plan.count,
         success_count=report.success_count,
         failed_count=report.failed_count,
         duration_seconds=round(report.duration_s, 6),
-        logs_per_second=round(per_second, 2),
+        logs_per_second=_per_second(report.done_count, report.duration_s),
         max_workers=report.plan.workers,
         sample_results=[write_result(outcome) for outcome in report.samples],
         error_summary=ErrorSummary(
             report.failed_count, [write_result(outcome).error_message for outcome in report.failures]
         ),
     )
+
+
+def load_test_progress(report: LoadTestReport, duration_s: float) -> LoadTestProgress:
+    """How far a test is, as the API shows it, so many seconds after its begin."""
+    return LoadTestProgress(
+        done=report.done_count,
+        total=report.plan.count,
+        success_count=report.success_count,
+        failed_count=report.failed_count,
+        duration_seconds=round(duration_s, 6),
+        logs_per_second=_per_second(report.done_count, duration_s),
+    )
+
+
+def measured_load_test(report: LoadTestReport) -> MeasuredLoadTest:
+    """A report with its latencies and its throughput."""
+    return MeasuredLoadTest(
+        **msgspec.structs.asdict(load_test_result(report)),
+        latency_ms=_latency_ms(report),
+        latency_histogram=_latency_bars(report),
+        throughput=[Second(second, count) for second, count in enumerate(report.throughput)],
+    )
+
+
+def _latency_ms(report: LoadTestReport) -> dict[str, float]:
+    seen, most_s = report.latencies, report.latency_max_s
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    # What is taken as even between two bounds can be no more than the slowest write.
+    shown = {name: min(most_s, quantile(seen.bounds, seen.counts, share)) for name, share in shares.items()}
+    return {name: round(1000 * value_s, 3) for name, value_s in (shown | {"max": most_s}).items()}
+
+
+def _latency_bars(report: LoadTestReport) -> list[LatencyBar]:
+    """From the first to the last that has a write; what lies beyond all bounds ends with the slowest one."""
+    bounds_s = (*report.latencies.bounds, report.latency_max_s)
+    bars = [
+        LatencyBar(round(1000 * bound_s, 3), count)
+        for bound_s, count in zip(bounds_s, report.latencies.counts, strict=True)
+    ]
+    filled = [number for number, bar in enumerate(bars) if bar.count]
+    return bars[filled[0] : filled[-1] + 1] if filled else []
+
+
+def _per_second(count: int, duration_s: float) -> float:
+    return round(count / duration_s, 2) if duration_s else 0.0
 
 
 class Session(Struct, frozen=True):

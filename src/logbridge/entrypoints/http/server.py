@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from uvicorn.config import STARTUP_FAILURE
 
 from logbridge.domain.errors import InvalidSetting, KeysError, StoreError
-from logbridge.entrypoints.container import holding_spool, make_container
+from logbridge.entrypoints.container import check_tracing, holding_spool, make_container
 from logbridge.entrypoints.exposure import warn_of_open_doors
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.connection import StoppableHttp
@@ -43,29 +43,38 @@ def serve(settings: Settings, workers: int = 1) -> int:
     """Serve until SIGTERM or SIGINT; the exit code of the process (0 after a drain, see DrainingServer).
 
     A second signal ends the process at once, by that signal. workers: processes; each has a bridge of its
-    own. Raises InvalidSetting with one line when HOST or PORT cannot be had, or a certificate cannot be used.
+    own. Raises InvalidSetting with one line when HOST or PORT cannot be had, a certificate cannot be used,
+    or OpenTelemetry is not installed and asked for.
     """
     check_files(settings)
+    check_tracing(settings)
     allow_open_files()
-    begin_logging(settings.log_level, traces=settings.debug)
+    begin_logging(settings.log_level, settings.log_format, traces=settings.debug)
     # Held by this process for all workers. What is wrong with it is one line, before the start.
     with (
         holding_spool(settings, look=workers > 1) as token,
         bind(settings) as listener,
         _clean_exit(),
-        tempfile.TemporaryDirectory(prefix="logbridge-", ignore_cleanup_errors=True) as board,
     ):
-        folder = Path(board)
-        secret = secrets.token_bytes(SECRET_BYTES)
-        make = functools.partial(make_worker_app, settings, token, secret, folder)
-        app = make if workers > 1 else _app(settings, token)
-        warn_of_open_doors(settings, settings.app_name, listener.getsockname()[0])
-        announce(settings, listener)
-        config = _config(app, settings, workers)
         if workers > 1:
-            return Workers(config, listener, settings, folder).serve()
+            return _serve_with(workers, settings, token, listener)
+        config = _config(_app(settings, token), settings, workers)
+        _begin(settings, listener)
         DrainingServer(config, settings, again=end_at_once).run(sockets=[listener])
     return 0
+
+
+def _serve_with(workers: int, settings: Settings, token: str, listener: socket.socket) -> int:
+    with tempfile.TemporaryDirectory(prefix="logbridge-", ignore_cleanup_errors=True) as folder:
+        board = Path(folder)
+        app = functools.partial(make_worker_app, settings, token, secrets.token_bytes(SECRET_BYTES), board)
+        _begin(settings, listener)
+        return Workers(_config(app, settings, workers), listener, settings, board).serve()
+
+
+def _begin(settings: Settings, listener: socket.socket) -> None:
+    warn_of_open_doors(settings, settings.app_name, listener.getsockname()[0])
+    announce(settings, listener)
 
 
 def _app(
@@ -79,7 +88,7 @@ def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes,
 
     session_secret: the one that all workers sign sessions with. board: the folder of what they count.
     """
-    begin_logging(settings.log_level, traces=settings.debug)
+    begin_logging(settings.log_level, settings.log_format, traces=settings.debug)
     try:
         return _app(settings, spool_token, session_secret, board)
     except InvalidSetting as error:

@@ -4,7 +4,7 @@ from starlette.types import Receive, Scope
 
 from logbridge.domain.access import Caller
 from logbridge.entrypoints.http.access import Gate
-from logbridge.entrypoints.http.problems import Answer, RequestRejected, ok
+from logbridge.entrypoints.http.problems import Answer, ok
 from logbridge.entrypoints.http.schema import Probe, Session
 from logbridge.entrypoints.http.sessions import Sessions, ended_cookie
 
@@ -20,11 +20,7 @@ class SessionEndpoints:
         return ok(_session(self._gate.identify(scope), keys=self._gate.has_keys))
 
     async def begin(self, scope: Scope, _receive: Receive) -> Answer:
-        if not self._gate.has_keys:
-            raise RequestRejected(
-                400, "this bridge has no keys (LOGBRIDGE_KEYS_FILE): there is nothing to log in to"
-            )
-        caller = self._gate.identify(scope)
+        caller = self._gate.identify_key(scope)
         cookie = self._sessions.cookie_for(caller.key_id, secure=scope["scheme"] == "https")
         return ok(_session(caller, keys=True), headers={"Set-Cookie": cookie, "Cache-Control": "no-store"})
 

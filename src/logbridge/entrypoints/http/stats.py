@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from logbridge import __version__
-from logbridge.domain.measures import SECONDS, Counts, Distribution, Waiting, quantile
+from logbridge.domain.measures import FAILURES_MAX, SECONDS, Counts, Distribution, Waiting, quantile
 from logbridge.domain.timestamp import epoch_us, rfc3339_utc
 from logbridge.entrypoints.board import Report
 from logbridge.entrypoints.pulse import Second, by_outcome, merged, window
@@ -14,7 +14,6 @@ from logbridge.entrypoints.settings import Settings
 from logbridge.entrypoints.vitals import Look
 
 WINDOWS_S = (1, 60, 300)
-FAILURES_SHOWN = 50
 
 
 class Latency(Struct, frozen=True):
@@ -89,8 +88,10 @@ class Errors(Struct, frozen=True):
     count: Annotated[int, Meta(description="Logs that were not acknowledged, since the start.")]
     by_cause: dict[str, int]
     requests_by_status: Annotated[dict[str, int], Meta(description="Requests answered with 4xx and 5xx.")]
-    refused_connections: dict[str, int]
-    last: Annotated[list[FailureShown], Meta(description="The newest first, at most 50 kinds.")]
+    refusals: Annotated[
+        dict[str, int], Meta(description="By why: requests and connections refused before they were logs.")
+    ]
+    last: Annotated[list[FailureShown], Meta(description=f"The newest first, at most {FAILURES_MAX} kinds.")]
 
 
 class Upstream(Struct, frozen=True):
@@ -115,7 +116,7 @@ class SpoolShown(Struct, frozen=True):
 
     entries: int
     bytes: int
-    bytes_max: int
+    bytes_max: Annotated[int, Meta(description="Of all workers together.")]
     oldest_age_seconds: float
     dead_letters: int
     delivered: int
@@ -134,37 +135,35 @@ class Stats(Struct, frozen=True):
     performance: Performance
     errors: Errors
     upstream: Upstream
-    spool: Annotated[SpoolShown | None, Meta(description="null without a spool.")]
+    spool: Annotated[SpoolShown | None, Meta(description="null without a spool, or while it cannot be read.")]
 
 
 def make_stats(look: Look, settings: Settings, *, history_s: int, services: Collection[str] = ()) -> Stats:
-    """The statistics of all workers together. services: whose failures may be shown, empty for any."""
-    counts, now_s = Counts(), look.now_s
-    for report in look.reports:
-        counts.add(report.counts)
-    running = [report for report in look.reports if report.pid]
-    started_s = min(report.started_s for report in look.reports)
+    """The statistics of all workers together. services: whose failures may be shown, empty for any.
+
+    history_s: how many of the last seconds are shown, one by one.
+    """
+    counts, running, started_s = look.seen.counts, look.seen.running, look.seen.started_s
     return Stats(
         name=settings.app_name,
         version=__version__,
-        time=_time(now_s),
+        time=_time(look.now_s),
         started_at=_time(started_s),
-        uptime_seconds=round(now_s - started_s, 3),
+        uptime_seconds=max(0.0, round(look.now_s - started_s, 3)),
         workers=len(running),
-        performance=_performance(running, counts, settings, now_s, history_s),
+        performance=_performance(look, counts, settings, history_s),
         errors=_errors(running, counts, services),
         upstream=_upstream(running, counts, settings),
-        spool=None if look.waiting is None else _spool(look.waiting, settings, now_s),
+        spool=None if look.waiting is None else _spool(look, look.waiting, settings),
     )
 
 
-def _performance(
-    running: Sequence[Report], counts: Counts, settings: Settings, now_s: float, history_s: int
-) -> Performance:
-    seconds = merged(report.history for report in running)
+def _performance(look: Look, counts: Counts, settings: Settings, history_s: int) -> Performance:
+    running, until_s = look.seen.running, look.until_s
+    seconds = [second for second in merged(report.history for report in running) if second.at_s < until_s]
     workers = len(running)
     return Performance(
-        windows=[_window(window(seconds, now_s, length_s), length_s) for length_s in WINDOWS_S],
+        windows=[_window(window(seconds, until_s, length_s), length_s) for length_s in WINDOWS_S],
         in_flight=InFlight(
             sum(report.in_flight_entries for report in running),
             settings.max_concurrent_requests * workers,
@@ -176,7 +175,7 @@ def _performance(
         logs=counts.entries,
         requests=sum(distribution.count for distribution in counts.requests.values()),
         logs_per_batch=_mean(counts.batches),
-        history=[_point(second) for second in seconds if second.at_s >= int(now_s) - history_s],
+        history=[_point(second) for second in seconds if second.at_s >= until_s - history_s],
     )
 
 
@@ -229,7 +228,7 @@ def _errors(running: Sequence[Report], counts: Counts, services: Collection[str]
         count=sum(counts.causes.values()),
         by_cause=counts.causes,
         requests_by_status=by_status,
-        refused_connections=counts.refusals,
+        refusals=counts.refusals,
         last=[
             FailureShown(
                 _time(failure.last_s),
@@ -239,7 +238,7 @@ def _errors(running: Sequence[Report], counts: Counts, services: Collection[str]
                 failure.service_name,
                 failure.count,
             )
-            for failure in failures[:FAILURES_SHOWN]
+            for failure in failures[:FAILURES_MAX]
         ],
     )
 
@@ -261,12 +260,12 @@ def _upstream(running: Sequence[Report], counts: Counts, settings: Settings) -> 
     )
 
 
-def _spool(status: Waiting, settings: Settings, now_s: float) -> SpoolShown:
+def _spool(look: Look, status: Waiting, settings: Settings) -> SpoolShown:
     return SpoolShown(
         entries=status.entries,
         bytes=status.bytes,
-        bytes_max=settings.spool_bytes_max,
-        oldest_age_seconds=oldest_age_s(status, now_s),
+        bytes_max=settings.spool_bytes_max * len(look.seen.running),
+        oldest_age_seconds=oldest_age_s(status, look.now_s),
         dead_letters=status.dead,
         delivered=status.delivered,
         resent=status.resent,

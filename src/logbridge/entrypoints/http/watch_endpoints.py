@@ -17,7 +17,7 @@ from logbridge.entrypoints.http.problems import Answer, error_answer, ok
 from logbridge.entrypoints.http.stats import Stats, make_stats
 from logbridge.entrypoints.pulse import HISTORY_S
 from logbridge.entrypoints.settings import Settings
-from logbridge.entrypoints.vitals import Vitals
+from logbridge.entrypoints.vitals import Look, Vitals
 
 _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 
@@ -39,7 +39,7 @@ class StatsEndpoint:
             await error_answer(error, lambda _: {}).send(send)
             return
         if not wants_events(scope) or scope["method"] == "HEAD":
-            answer = ok(await self._stats(caller, history_s), headers=_NOT_KEPT)
+            answer = ok(self._stats(await self._vitals.look(), caller, history_s), headers=_NOT_KEPT)
             await answer.send(send, scope.get("extensions", ()))
             return
         interrupts = Interrupts(self._lifecycle, receive)
@@ -49,16 +49,18 @@ class StatsEndpoint:
             await interrupts.aclose()
 
     async def _beats(self, caller: Caller, history_s: int) -> AsyncGenerator[str, None]:
-        yield event(await self._stats(caller, history_s))
+        look = await self._vitals.look()
+        yield event(self._stats(look, caller, history_s))
         while True:
+            told_until_s = look.until_s
             await self._vitals.next_beat()
             if not self._gate.still_lets_in(caller):
                 return
-            # Of the past only what is new: the second that has just ended.
-            yield event(await self._stats(caller, 1))
+            look = await self._vitals.look()
+            # Of the past only what is new: nearly always one second, and each of them once.
+            yield event(self._stats(look, caller, look.until_s - told_until_s))
 
-    async def _stats(self, caller: Caller, history_s: int) -> Stats:
-        look = await self._vitals.look()
+    def _stats(self, look: Look, caller: Caller, history_s: int) -> Stats:
         return make_stats(look, self._settings, history_s=history_s, services=caller.services)
 
 
@@ -72,9 +74,11 @@ class MetricsEndpoint:
 
     async def show(self, scope: Scope, _receive: Receive) -> Answer:
         self._gate.admit(scope, Right.READ)
+        for name, _ in _parameters(scope):
+            raise InvalidRequest(name[:100], "no such parameter; there is none")
         accepted = [value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"]
-        body, content_type = render(await self._vitals.look(), self._settings, ",".join(accepted))
-        return Answer(200, body, content_type)
+        body, media_type = render(await self._vitals.look(), self._settings, ",".join(accepted))
+        return Answer(200, body, media_type, _NOT_KEPT)
 
 
 _NOT_KEPT = {"Cache-Control": "no-store"}
@@ -82,10 +86,17 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 
 def _history_s(scope: Scope) -> int:
     """The parameter ``history``: seconds of the past, 0 without it."""
-    for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+    history_s = None
+    for name, value in _parameters(scope):
         if name != "history":
             raise InvalidRequest(name[:100], "no such parameter; there is history")
+        if history_s is not None:
+            raise InvalidRequest(name, "given more than once")
         if not _NUMBER.fullmatch(value) or int(value) > HISTORY_S:
             raise InvalidRequest(name, f"expected 0 to {HISTORY_S} seconds, got {value[:40]!r}")
-        return int(value)
-    return 0
+        history_s = int(value)
+    return history_s or 0
+
+
+def _parameters(scope: Scope) -> list[tuple[str, str]]:
+    return parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)

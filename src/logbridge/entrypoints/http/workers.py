@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -100,17 +101,27 @@ class Workers(Multiprocess):
             worker.process.join()
 
     def _make(self, config: uvicorn.Config, sockets: list[socket.socket]) -> Worker:
+        self._bury()
+        self._made.append(Worker(config, sockets, self._settings, self.should_exit.file))
+        return self._made[-1]
+
+    def keep_subprocess_alive(self) -> None:
+        """uvicorn's own, which starts others for those that have ended."""
+        super().keep_subprocess_alive()
+        self._bury()
+
+    def _bury(self) -> None:
+        """Keep what workers that have ended had counted."""
         for worker in self._made:
             if worker.exitcode is not None and worker.pid is not None:
                 bury(self._board, worker.pid)
         self._made = [worker for worker in self._made if worker.exitcode is None]
-        self._made.append(Worker(config, sockets, self._settings, self.should_exit.file))
-        return self._made[-1]
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         if self._stopped_by is not None:
             for worker in self._made:
                 worker.send(signal.SIGKILL)
+            shutil.rmtree(self._board, ignore_errors=True)
             end_at_once(number)
         self._stopped_by = number
         self.should_exit.set()

@@ -26,6 +26,7 @@ from logbridge.entrypoints.settings.urls import (
     check_sink_url,
     check_spool_url,
     check_store_url,
+    check_traces_url,
     parse_rate,
 )
 
@@ -41,6 +42,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "sink_key": check_key,
     "key_rate": parse_rate,
     "address_rate": parse_rate,
+    "otlp_traces_url": check_traces_url,
 }
 
 
@@ -91,6 +93,8 @@ def _convert(field: str, given: _Given) -> Any:
         raw = [part.strip() for part in raw.split(",") if part.strip()]
     elif field == "log_level":
         raw = {"WARN": "WARNING", "FATAL": "CRITICAL"}.get(raw.upper(), raw.upper())
+    elif field == "log_format":
+        raw = raw.lower()
     elif field in ("debug", "coalesce"):
         raw = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(raw.lower(), raw)
     try:

@@ -274,6 +274,25 @@ class Settings(Struct, frozen=True, kw_only=True):
             "for each worker"
         ),
     ] = ""
+    log_format: Annotated[
+        Literal["auto", "json", "text"],
+        Meta(description="how the service's own logging looks; auto is text on a terminal, JSON elsewhere"),
+    ] = "auto"
+    otlp_traces_url: Annotated[
+        str,
+        Meta(
+            description="where traces go by OpenTelemetry, http(s)://host:port/v1/traces; "
+            "empty means nowhere; needs logbridge[otel]"
+        ),
+    ] = ""
+    otlp_traces_ratio: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="the share of requests that are traced, where their caller decided nothing",
+        ),
+    ] = 1.0
 
     @property
     def sink_url(self) -> str:

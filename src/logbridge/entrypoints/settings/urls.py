@@ -60,6 +60,19 @@ def check_bridge_url(url: str) -> None:
         raise ValueError("allowed is http://host:port or https://host:port")
 
 
+def check_traces_url(url: str) -> None:
+    """Raises ValueError that says what is allowed."""
+    parts = urlsplit(url)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or not _port_is_valid(parts)
+        or parts.path in ("", "/")
+        or "@" in parts.netloc  # OTEL_EXPORTER_OTLP_HEADERS is for what is secret
+    ):
+        raise ValueError("allowed is http://host:port/v1/traces or https://host:port/v1/traces")
+
+
 def check_key(text: str) -> None:
     """A key travels in a header. Raises ValueError that says what is allowed."""
     if not text.isascii() or not text.isprintable() or " " in text:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from logbridge.domain.entry import LogEntry, text_bytes
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.policy import CoalescePolicy
 from logbridge.domain.ports import Deadline
+from logbridge.domain.trace import TRACES, Trace
 from tests.factories import make_entry
 from tests.simulated import busy_for, now_s, run_simulated
 
@@ -335,3 +337,30 @@ def test_the_link_behaves_like_the_model(callers: list[Caller], took_ms: list[in
             assert not isinstance(outcome, Accepted | Unknown) or sent
 
     simulated(work)
+
+
+@pytest.mark.parametrize(
+    ("spans", "told"), [("-", [""]), ("1-", ["1"]), ("11", ["1"]), ("12", ["12"]), ("1-21", ["12"])]
+)
+def test_a_batch_has_the_traces_of_its_writes(spans: str, told: list[str]) -> None:
+    """Each once, in the order of coming; and nothing else of the task that happened to begin the batch."""
+    own: ContextVar[str] = ContextVar("own", default="")
+    seen: list[str] = []
+
+    class Telling(Peer):
+        async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+            assert own.get() == ""
+            seen.append("".join(trace.span_id for trace in TRACES.get()))
+            return await super().write(entries, deadline=deadline)
+
+    async def write(link: Coalesce, span: str) -> None:
+        own.set("of this task")
+        TRACES.set(() if span == "-" else (Trace("a", span),))
+        await begin(link, f"id-{span}")
+
+    async def work() -> None:
+        link = link_to(Telling())
+        await asyncio.gather(*(write(link, span) for span in spans))
+
+    simulated(work)
+    assert seen == told

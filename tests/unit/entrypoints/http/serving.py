@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.errors import LogbridgeError
 from logbridge.domain.ports import Deadline, LogSink
-from logbridge.domain.query import Followed, LogFilter, LogPage, LogQuery
+from logbridge.domain.query import Followed, HistogramQuery, LogFilter, LogHistogram, LogPage, LogQuery
 from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.settings import Settings
@@ -47,6 +47,9 @@ class UnreadableSink(MemorySink):
         self._error = error
 
     async def query(self, query: LogQuery, *, deadline: Deadline) -> LogPage:
+        raise self._error
+
+    async def histogram(self, query: HistogramQuery, *, deadline: Deadline) -> LogHistogram:
         raise self._error
 
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:

@@ -22,6 +22,8 @@ ROUTES = [
     ("POST", "write", Scope.WRITE, {"message": "m", "service_name": "shop"}),
     ("POST", "batch", Scope.WRITE, {"log_entries": [{"message": "m", "service_name": "shop"}]}),
     ("GET", "query", Scope.READ, None),
+    ("GET", "histogram", Scope.READ, None),
+    ("GET", "export", Scope.READ, None),
     ("POST", "concurrent-test", Scope.TEST, {"count": 1}),
 ]
 
@@ -151,15 +153,52 @@ async def begin(client: httpx.AsyncClient, keys: Keys, name: str) -> str:
     return answer.headers["set-cookie"]
 
 
-async def test_a_session_reads_and_does_not_write(keys: Keys) -> None:
-    """The cookie lets a GET in with the rights of its key, and nothing that changes or makes load."""
+async def test_a_session_alone_reads_and_does_not_write(keys: Keys) -> None:
+    """The cookie lets a GET in with the rights of its key; what changes things needs our own page."""
     async with serving(settings=keys.settings) as client:
         cookie = {"cookie": (await begin(client, keys, "admin")).partition(";")[0]}
         assert (await client.get(f"{API}/query", headers=cookie)).status_code == 200
         shown = (await client.get(f"{API}/session", headers=cookie)).json()
-        assert (await client.post(f"{API}/write", json={"message": "m"}, headers=cookie)).status_code == 401
-        assert (await client.post(f"{API}/concurrent-test", json={}, headers=cookie)).status_code == 401
+        for strange in ({}, {"sec-fetch-site": "same-site"}, {"origin": "http://localhost:1"}):
+            for path in ("write", "concurrent-test"):
+                answer = await client.post(f"{API}/{path}", json={"message": "m"}, headers=cookie | strange)
+                assert answer.status_code == 401
+                assert "from a page of this bridge only" in answer.json()["detail"]
+                assert all(value in answer.json()["detail"] for value in strange.values())
     assert shown == {"keys": True, "name": "admin", "scopes": ["admin"], "services": []}
+
+
+@pytest.mark.parametrize("vouched", [{"sec-fetch-site": "same-origin"}, {"origin": "http://localhost"}])
+async def test_a_session_writes_from_our_own_pages(keys: Keys, vouched: dict[str, str]) -> None:
+    """With exactly the rights of its key: its services, its scopes."""
+    sink = MemorySink()
+    async with serving(sink, keys.settings) as client:
+        shop = {"cookie": (await begin(client, keys, "shop")).partition(";")[0]} | vouched
+        read = {"cookie": (await begin(client, keys, "read")).partition(";")[0]} | vouched
+        assert (await client.post(f"{API}/write", json={"message": "m"}, headers=shop)).status_code == 200
+        other = {"message": "m", "service_name": "other"}
+        assert (await client.post(f"{API}/write", json=other, headers=shop)).status_code == 403
+        for path, cookie in (("concurrent-test", shop), ("write", read)):
+            refused = await client.post(f"{API}/{path}", json={"message": "m"}, headers=cookie)
+            assert (refused.status_code, "needs the scope" in refused.json()["detail"]) == (403, True)
+    assert [entry.service_name for entry in sink.entries] == ["shop"]
+
+
+@pytest.mark.parametrize("cookie", ["", "logbridge_session=0123456789ab.1.x"])
+async def test_a_page_alone_is_no_key(keys: Keys, cookie: str) -> None:
+    """Our own page without a session needs a key like everybody."""
+    headers = {"sec-fetch-site": "same-origin", "cookie": cookie}
+    async with serving(settings=keys.settings) as client:
+        answer = await client.post(f"{API}/write", json={"message": "m"}, headers=headers)
+    assert (answer.status_code, "needs a key" in answer.json()["detail"]) == (401, True)
+
+
+async def test_a_session_begins_no_other(keys: Keys) -> None:
+    """Twelve hours are its end: to begin the next one takes the key again."""
+    async with serving(settings=keys.settings) as client:
+        cookie = {"cookie": (await begin(client, keys, "admin")).partition(";")[0]}
+        again = await client.post(f"{API}/session", headers=cookie | {"sec-fetch-site": "same-origin"})
+    assert (again.status_code, "set-cookie" in again.headers) == (401, False)
 
 
 async def test_other_cookies_do_not_end_a_session(keys: Keys) -> None:
@@ -186,7 +225,7 @@ async def test_a_sessions_cookie_has_its_flags(keys: Keys) -> None:
         ended = (await client.delete(f"{API}/session")).headers["set-cookie"]
     for flags in (cookie, ended):
         assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(flags.split("; "))
-    assert keys.shown["read"].rpartition("_")[2] not in cookie
+    assert keys.shown["read"][len("lbk_0123456789ab_") :] not in cookie
     assert "Max-Age=0" in ended
 
 

@@ -55,7 +55,7 @@ async def test_a_wrong_parameter_is_named(query: str) -> None:
     assert (name if name != "q" else "query string") in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("path", ["query", "tail"])
+@pytest.mark.parametrize("path", ["query", "histogram", "export", "tail"])
 @pytest.mark.parametrize(
     ("error", "status"),
     [(QueryNotSupported("n"), 501), (QueryRefused("r"), 502), (ReaderUnavailable("u"), 503)],
@@ -68,7 +68,10 @@ async def test_an_unanswered_question_has_its_status(path: str, error: Logbridge
     assert ("retry-after" in answer.headers) == (status == 503)
 
 
-REQUESTS = [("GET", "query", "read"), ("GET", "tail", "read"), ("POST", "concurrent-test", "test")]
+REQUESTS = [
+    *(("GET", path, "read") for path in ("query", "histogram", "export", "tail")),
+    ("POST", "concurrent-test", "test"),
+]
 
 
 @pytest.mark.parametrize(("method", "path", "opening"), REQUESTS)
