@@ -16,14 +16,20 @@ from google.protobuf.message import DecodeError, Message
 from msgspec.structs import replace
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
-from logbridge.adapters.grpc.mapping import from_message, from_request, to_message
+from logbridge.adapters.grpc.mapping import from_histogram_request, from_message, from_request, to_message
 from logbridge.adapters.grpc.receive import received
 from logbridge.domain.entry import EntryDraft, EntryMaker, LogEntry
 from logbridge.domain.errors import InvalidEntry, InvalidRequest
 from logbridge.entrypoints.http.access import is_local, shown_key
 from logbridge.entrypoints.http.compression import PIECE_BYTES_MAX, Decompression, Expanded, NotDecompressed
 from logbridge.entrypoints.http.decode import decode_batch, decode_entry
-from logbridge.entrypoints.http.parameters import read_asked, read_filter, read_query
+from logbridge.entrypoints.http.parameters import (
+    read_asked,
+    read_export,
+    read_filter,
+    read_histogram,
+    read_query,
+)
 from logbridge.entrypoints.http.problems import RequestRejected
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.sessions import Sessions, session_cookie
@@ -92,7 +98,13 @@ def json_batch(data: bytes) -> None:
 
 def protobuf(data: bytes) -> None:
     """A message to the log service; its first byte says which."""
-    kinds = (pb.WriteLogRequest, pb.BatchWriteLogRequest, pb.QueryLogRequest, pb.FollowLogRequest)
+    kinds = (
+        pb.WriteLogRequest,
+        pb.BatchWriteLogRequest,
+        pb.QueryLogRequest,
+        pb.FollowLogRequest,
+        pb.HistogramLogRequest,
+    )
     message: Message = kinds[(data[0] if data else 0) % len(kinds)]()
     try:
         message.ParseFromString(data[1:])
@@ -103,6 +115,8 @@ def protobuf(data: bytes) -> None:
     elif isinstance(message, pb.BatchWriteLogRequest):
         for entry in message.log_entries:
             _received(entry)
+    elif isinstance(message, pb.HistogramLogRequest):
+        _ends_well(lambda: from_histogram_request(message))
     else:
         _asked(message if isinstance(message, pb.QueryLogRequest) else message.filter)  # type: ignore[attr-defined]
 
@@ -135,7 +149,10 @@ def http_head(data: bytes) -> None:
         "headers": headers,
         "client": ("127.0.0.1", 1),
     }
-    for read in (read_query, read_filter, shown_key, partial(is_local, proxies=_PROXIES)):
+    for read in (
+        *(read_query, read_filter, read_histogram, read_export),
+        *(shown_key, partial(is_local, proxies=_PROXIES)),
+    ):
         _ends_well(lambda read=read: read(scope))  # type: ignore[misc]
     _ends_well(lambda: read_asked(scope, frozenset()))
     _SESSIONS.key_id_of(session_cookie(scope) or "")
