@@ -22,7 +22,7 @@ from tests.integration.browser import open_chromium
 from tests.integration.processes import Bridge, bridge, free_port, log_service
 from tests.integration.served import API
 
-_DESK, _PHONE = (1280, 900), (360, 740)
+_DESK, _PHONE = (1280, 1080), (360, 740)
 _SERVICES = ("checkout", "ads-delivery", "video-feed", "billing")
 # The picture's name, the view, the language, the scheme.
 _PICTURES = (
@@ -81,7 +81,7 @@ async def _pictures(folder: Path, url: str, *, everything: bool) -> None:
                 views, ("en", "zh"), ("light", "dark"), sizes
             ):
                 path = folder / f"{view}-{language}-{scheme}-{size}.png"
-                await _picture(visit.page, url, path, view, language, scheme, sizes[size])
+                await _picture(visit.page, url, path, view, language, scheme, sizes[size], full=True)
         else:
             for name, view, language, scheme in _PICTURES:
                 await _picture(visit.page, url, folder / f"{name}.png", view, language, scheme, _DESK)
@@ -89,7 +89,15 @@ async def _pictures(folder: Path, url: str, *, everything: bool) -> None:
 
 
 async def _picture(
-    page: Page, url: str, path: Path, view: str, language: str, scheme: str, size: tuple[int, int]
+    page: Page,
+    url: str,
+    path: Path,
+    view: str,
+    language: str,
+    scheme: str,
+    size: tuple[int, int],
+    *,
+    full: bool = False,
 ) -> None:
     await page.set_viewport_size({"width": size[0], "height": size[1]})
     await page.goto(f"{url}/console")
@@ -101,7 +109,7 @@ async def _picture(
     await page.goto(f"{url}/console#{view}")
     await page.reload()
     await _SHOWN[view](page)
-    await page.screenshot(path=path, full_page=True)
+    await page.screenshot(path=path, full_page=full)
 
 
 async def _overview(page: Page) -> None:

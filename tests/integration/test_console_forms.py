@@ -203,6 +203,9 @@ async def test_a_load_test_as_events(scripted: tuple[Visit, Scripted, int]) -> N
     await expect(page.locator(".result")).to_contain_text("12.3 ms")
     await expect(page.locator(".picture canvas")).to_have_count(2)
     await expect(page.locator(".samples li")).to_have_text(["<b>refused</b>"])
+    await expect(page.locator(".legend b")).to_have_text(["100", "100"])
+    label = "Latency of writes, logs. ≤ 2: 60; more: 40."
+    await expect(page.get_by_role("img", name=label)).to_be_visible()
     await page.locator(".chart summary").first.click()
     await expect(page.locator(".chart tbody").first.locator("tr")).to_have_text(["≤ 260", "more40"])
     assert_at_home(visit)

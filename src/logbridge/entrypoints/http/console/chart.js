@@ -61,9 +61,13 @@ export function chart(options) {
     return options.labels ? options.labels[index] : clock(xs[index] * 1000);
   }
 
+  // Without a cursor: the last value, or what all bars are together.
+  function resting(one) {
+    return options.labels ? columns[one].reduce((sum, value) => sum + value, 0) : columns[one].at(-1);
+  }
+
   function showValues(index) {
-    const shown = index ?? xs.length - 1;
-    values.forEach((value, one) => (value.textContent = text(columns[one][shown], format)));
+    values.forEach((value, one) => (value.textContent = text(index === null || index === undefined ? resting(one) : columns[one][index], format)));
     at.textContent = index === null || index === undefined ? "" : t("chart-at", { x: name(index) });
   }
 
@@ -90,6 +94,7 @@ export function chart(options) {
 
   function summarize() {
     if (!xs.length) return t("chart-empty", { title });
+    if (options.labels) return `${title}, ${unit}. ${xs.map((_, row) => `${name(row)}: ${format(columns[0][row])}`).join("; ")}.`;
     const last = series.map((one, index) => `${one.name} ${text(columns[index].at(-1), format)}`).join("; ");
     const most = series.map((one, index) => `${one.name} ${text(highest([columns[index]]), format)}`).join("; ");
     return t("chart-summary", { title, unit, last, most });
