@@ -177,20 +177,20 @@ function rangeButtons(choose) {
 }
 
 // Each condition as a button that takes it away.
-export function chips(asked, search) {
+export function conditionsOf(asked, search) {
   const shown = [];
-  const chip = (name, text) => {
+  const add = (name, text) => {
     const label = t("f.without", { text: plain(text) });
     const click = () => search(widened(asked, name));
-    shown.push(h("button", { type: "button", class: "chip", "aria-label": label, onclick: click }, h("bdi", {}, visible(text)), " ✕"));
+    shown.push(h("button", { type: "button", class: "condition", "aria-label": label, onclick: click }, h("bdi", {}, visible(text)), " ✕"));
   };
-  if (asked.q) chip("q", `“${asked.q}”`);
-  if (asked.level) chip("level", asked.level);
-  if (asked.service_name) chip("service_name", asked.service_name);
-  if (asked.trace_id) chip("trace_id", `${t("f.trace")} ${asked.trace_id}`);
-  for (const [key, value] of asked.metadata) chip(`metadata.${key}`, `${key} = ${value}`);
-  if (asked.last in RANGES) chip("time", t("f.last", { range: t(`f.${asked.last}`) }));
-  if (asked.start_time) chip("start_time", t("f.since", { time: stamp(asked.start_time) }));
-  if (asked.end_time) chip("end_time", t("f.until", { time: stamp(asked.end_time) }));
-  return shown.length ? h("div", { class: "chips", role: "group", "aria-label": t("f.active") }, shown) : null;
+  if (asked.q) add("q", `“${asked.q}”`);
+  if (asked.level) add("level", asked.level);
+  if (asked.service_name) add("service_name", asked.service_name);
+  if (asked.trace_id) add("trace_id", `${t("f.trace")} ${asked.trace_id}`);
+  for (const [key, value] of asked.metadata) add(`metadata.${key}`, `${key} = ${value}`);
+  if (asked.last in RANGES) add("time", t("f.last", { range: t(`f.${asked.last}`) }));
+  if (asked.start_time) add("start_time", t("f.since", { time: stamp(asked.start_time) }));
+  if (asked.end_time) add("end_time", t("f.until", { time: stamp(asked.end_time) }));
+  return shown.length ? h("div", { class: "conditions", role: "group", "aria-label": t("f.active") }, shown) : null;
 }

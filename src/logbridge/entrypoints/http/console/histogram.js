@@ -170,9 +170,9 @@ function stack(bucket, x, step, bottom, scale) {
 function legend(answer) {
   const count = (level) => answer.buckets.reduce((sum, bucket) => sum + (bucket[level] || 0), 0);
   const items = LEVELS.map((level) =>
-    h("li", {}, h("span", { class: `swatch ${level}`, "aria-hidden": "true" }), `${level} `, h("b", {}, number(count(level)))),
+    h("li", {}, h("span", { class: `level-swatch ${level}`, "aria-hidden": "true" }), `${level} `, h("b", {}, number(count(level)))),
   );
-  return h("ul", { class: "legend" }, items);
+  return h("ul", { class: "level-legend" }, items);
 }
 
 function counts(bucket) {

@@ -2,7 +2,7 @@
 
 import { ask, reach } from "./api.js";
 import { h, replace } from "./dom.js";
-import { chips, remember, searchForm } from "./filters.js";
+import { conditionsOf, remember, searchForm } from "./filters.js";
 import { histogram } from "./histogram.js";
 import { t, words } from "./i18n.js";
 import { slashFocuses } from "./logrow.js";
@@ -55,7 +55,7 @@ export function mount(root, parameters) {
     list.setAttribute("aria-busy", "true");
     status.textContent = t("s.searching");
     title.textContent = t(inTime ? "s.trace" : "r.title");
-    replace(conditions, chips(asked, search));
+    replace(conditions, conditionsOf(asked, search));
     replace(tools);
     chart.element.hidden = Boolean(inTime);
     if (!inTime) chart.show(asked, mine.signal);
