@@ -77,7 +77,9 @@ async def expect_total(page: Page, total: int) -> None:
         ("?service_name=nobody", 0),
     ],
 )
-async def test_every_filter_of_the_hash_is_asked(visit: Visit, running: Bridge, place: str, total: int) -> None:
+async def test_every_filter_of_the_hash_is_asked(
+    visit: Visit, running: Bridge, place: str, total: int
+) -> None:
     """A link with filters shows the logs that match all of them, and how many there are."""
     await show(visit.page, running, f"search{place}")
     await expect_total(visit.page, total)
@@ -123,7 +125,9 @@ async def test_times_of_the_form_are_of_the_browsers_zone(page: Page, running: B
     await expect_total(page, 11)
     assert "start_time=2024-08-30T15%3A29%3A50%2B05%3A30" in page.url
     await expect(rows(page).first.locator("time")).to_have_text("2024-08-30 15:30:00.000")
-    await expect(rows(page).first.locator("time")).to_have_attribute("title", re.compile("^2024-08-30T10:00:00"))
+    await expect(rows(page).first.locator("time")).to_have_attribute(
+        "title", re.compile("^2024-08-30T10:00:00")
+    )
     await page.get_by_label("From", exact=True).fill("2024-08-31T00:00")
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("From is later than To.")).to_be_visible()
@@ -135,7 +139,8 @@ async def test_quick_ranges(page: Page, running: Bridge, tmp_path: Path) -> None
     now = datetime.now(UTC)
     ages = {"15 min": 5, "1 h": 40, "24 h": 20 * 60, "7 days": 5 * 24 * 60, "All": 30 * 24 * 60}
     logs = [
-        {"message": name, "timestamp": (now - timedelta(minutes=age)).isoformat()} for name, age in ages.items()
+        {"message": name, "timestamp": (now - timedelta(minutes=age)).isoformat()}
+        for name, age in ages.items()
     ]
     with bridge_with_store(tmp_path) as young:
         write_all(young, logs)
@@ -156,7 +161,9 @@ async def test_pages_follow_each_other(page: Page, running: Bridge, tmp_path: Pa
         await show(page, own, "search?limit=50&q=order")
         seen: list[str] = []
         for turned in range(3):
-            await expect(page.locator(".result-count")).to_contain_text(f"{turned * 50 + 1}–{turned * 50 + 50} of 800")
+            await expect(page.locator(".result-count")).to_contain_text(
+                f"{turned * 50 + 1}–{turned * 50 + 50} of 800"
+            )
             await expect(page.locator(".result-count")).to_contain_text(f"page {turned + 1} of 16")
             seen += await rows(page).locator(".log-message").all_inner_texts()
             assert own.write(f"order that comes meanwhile {turned}").status_code == 200
@@ -267,7 +274,7 @@ async def test_refusals_are_told_at_their_field(page: Page, running: Bridge) -> 
 
 
 async def test_empty_answers_say_what_to_do(page: Page, running: Bridge, tmp_path: Path) -> None:
-    """Nothing found: look at a longer time. Nothing stored: write one. Behind the end: go to the first page."""
+    """Nothing found: search a longer time. Nothing stored: write one. Behind the end: to the first page."""
     await show(page, running, "search?q=order+7+placed&last=15m")
     await page.get_by_role("button", name="Search all time").click()
     await expect_total(page, 1)
@@ -279,13 +286,14 @@ async def test_empty_answers_say_what_to_do(page: Page, running: Bridge, tmp_pat
         await expect(page.get_by_role("link", name="Write a log")).to_be_visible()
 
 
-async def test_exports_hold_what_is_asked(page: Page, running: Bridge) -> None:
+async def test_exports_hold_what_is_asked(page: Page, running: Bridge, tmp_path: Path) -> None:
     """The links save the logs of the filters, in both formats."""
     await show(page, running, "search?service_name=hostile")
     for name, lines in (("NDJSON", 3), ("CSV", 4)):
         async with page.expect_download() as coming:
             await page.get_by_role("link", name=name).click()
-        saved = Path(await (await coming.value).path()).read_text(encoding="utf-8")
+        await (await coming.value).save_as(tmp_path / name)
+        saved = (tmp_path / name).read_text(encoding="utf-8")
         if name == "NDJSON":
             assert [json.loads(line)["service_name"] for line in saved.splitlines()] == ["hostile"] * lines
         else:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.integration.browser import HOST, Visit
+from tests.integration.browser import Visit
 from tests.integration.logs_console import (
     HARMLESS,
     HOSTILE,
@@ -20,14 +20,12 @@ from tests.integration.logs_console import (
     assert_at_home,
     assert_fits,
     bridge_with_store,
-    module,
     show,
     stored_logs,
     visits,
     write_all,
 )
 from tests.integration.processes import Bridge, bridge, end, free_port, log_service
-from tests.integration.served import API
 
 pytestmark = pytest.mark.browser
 
@@ -90,10 +88,10 @@ async def test_new_logs_show(visit: Visit, running: Bridge) -> None:
 
 
 async def test_filters_of_the_tail(page: Page, running: Bridge) -> None:
-    """Levels, service, text, trace and metadata hold together; they stand in the hash and survive a new load."""
+    """Levels, service, text and metadata hold together; they stand in the hash and survive a reload."""
     await follow(page, running)
     for level in ("DEBUG", "INFO"):
-        await page.get_by_label(level).uncheck()
+        await page.get_by_role("checkbox", name=level).uncheck()
     await page.get_by_label("Service", exact=True).fill("shop")
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(re.compile(r"#tail\?service_name=shop&level=WARN%2CERROR%2CFATAL$"))
@@ -110,13 +108,12 @@ async def test_filters_of_the_tail(page: Page, running: Bridge) -> None:
         assert running.write(text, level="ERROR", user=user).status_code == 200
     await expect(rows(page)).to_have_count(2)
     await expect(rows(page).locator("mark")).to_have_text(["needle", "needle"])
-    for level in ("ERROR",):
-        await page.get_by_label(level).uncheck()
+    await page.get_by_role("checkbox", name="ERROR").uncheck()
     await expect(page.get_by_text("Choose at least one level.")).to_be_visible()
 
 
 async def test_pause_counts_and_resume_shows(page: Page, running: Bridge) -> None:
-    """While paused, new logs are counted and not shown; resuming shows them in their order; the list clears."""
+    """While paused, new logs are counted and not shown; resuming shows them in order; the list clears."""
     await follow(page, running)
     await wait_until_sent_to(page, running)
     await page.get_by_role("button", name="Pause").click()
@@ -127,7 +124,9 @@ async def test_pause_counts_and_resume_shows(page: Page, running: Bridge) -> Non
     await expect(rows(page)).to_have_count(1)
     await page.get_by_role("button", name="Resume").click()
     await expect(rows(page)).to_have_count(129)
-    assert (await rows(page).locator(".log-message").all_inner_texts())[1:] == [f"m{number}" for number in range(128)]
+    assert (await rows(page).locator(".log-message").all_inner_texts())[1:] == [
+        f"m{number}" for number in range(128)
+    ]
     await page.get_by_role("button", name="Clear the list").click()
     await expect(rows(page)).to_have_count(0)
     await wait_until_sent_to(page, running, "after")
@@ -169,10 +168,12 @@ def flood(running: Bridge) -> Iterator[list[int]]:
 
 
 async def test_a_flood_is_sampled_and_the_page_answers(visit: Visit, running: Bridge) -> None:
-    """With far more logs than can be shown it says that it samples, goes on drawing, and pause works at once."""
+    """With more logs than can be shown it says that it samples, goes on drawing, and pauses at once."""
     page = visit.page
     await follow(page, running)
-    await page.evaluate("window.pictures = 0; (function next() { window.pictures += 1; requestAnimationFrame(next) })()")
+    await page.evaluate(
+        "window.pictures = 0; (function next() { window.pictures += 1; requestAnimationFrame(next) })()"
+    )
     with flood(running) as written:
         sampling = re.compile(r"Showing 1 of [\d,]+ logs, [\d,]+/s")
         await expect(page.locator(".tail-rate")).to_have_text(sampling)
@@ -188,9 +189,7 @@ async def test_a_flood_is_sampled_and_the_page_answers(visit: Visit, running: Br
         await state(page, "following").wait_for()
         assert await rows(page).count() <= 1000
     await wait_until_sent_to(page, running, "after the flood")
-    shown = await page.locator(".tail-count").inner_text()
     await expect(page.locator(".tail-count")).to_contain_text("not shown")
-    assert shown
     assert_at_home(visit)
 
 
@@ -236,7 +235,12 @@ def _until_written(own: Bridge) -> None:
 
 @pytest.mark.parametrize(
     ("status", "text"),
-    [(401, "session has ended"), (403, "You may not read"), (501, "cannot be followed"), (422, "does not accept this filter")],
+    [
+        (401, "session has ended"),
+        (403, "You may not read"),
+        (501, "cannot be followed"),
+        (422, "does not accept this filter"),
+    ],
 )
 async def test_refusals_are_explained(page: Page, running: Bridge, status: int, text: str) -> None:
     """What makes no sense to ask again is not asked again by itself; the bridge's reason stands there."""
@@ -255,15 +259,6 @@ async def test_refusals_are_explained(page: Page, running: Bridge, status: int, 
     await page.unroute_all()
     await page.get_by_role("button", name="Try again").click()
     await state(page, "following").wait_for()
-
-
-async def test_a_bridge_with_keys_closes_the_tail_to_strangers(page: Page, tmp_path: Path) -> None:
-    """Without LOGBRIDGE_OPEN a caller from elsewhere is told by which setting it opens."""
-    port = free_port()
-    with log_service(tmp_path, port), bridge(tmp_path, f"grpc://127.0.0.1:{port}") as own:
-        answer = await page.request.get(f"http://{HOST}:{own.client.base_url.port}{API}/tail")
-        assert answer.status == 403
-        assert "LOGBRIDGE_OPEN" in await answer.text()
 
 
 async def test_the_tail_by_keyboard(page: Page, running: Bridge) -> None:
@@ -314,61 +309,3 @@ async def test_the_tail_is_accessible(page: Page, running: Bridge) -> None:
     await page.get_by_role("button", name="Pause").click()
     await page.mouse.move(0, 0)
     await assert_accessible(page)
-
-
-async def test_frames_are_the_same_wherever_they_are_cut(page: Page, running: Bridge) -> None:
-    """However the stream comes in pieces, the same logs and the same last id are read; comments are none."""
-    await show(page, running, "search")
-    text = (
-        'id: 7\n: following\n\n: keep-alive\n\nid: 8\ndata: {"level":"WARN","message":"data: id: 3"}\n\n'
-        'data: {"message":"no id"}\n\nid: 10\ndata: {"message":"\\n\\n😀"}\n\nid: 11\ndata: {"unfin'
-    )
-    script = """(stream, text) => {
-      const seen = new Set();
-      for (let cut = 0; cut <= text.length; cut += 1) {
-        const place = { id: "" };
-        const data = [];
-        let rest = stream.frames(text.slice(0, cut), place, (found) => data.push(found));
-        rest = stream.frames(rest + text.slice(cut), place, (found) => data.push(found));
-        seen.add(JSON.stringify([data, place.id, rest]));
-      }
-      return [...seen].map((one) => JSON.parse(one));
-    }"""
-    [(data, last, rest)] = await module(page, "./stream.js", script, text)
-    assert data == ['{"level":"WARN","message":"data: id: 3"}', '{"message":"no id"}', '{"message":"\\n\\n😀"}']
-    assert (last, rest) == ("10", 'id: 11\ndata: {"unfin')
-
-
-async def test_sampling_counts_every_log(page: Page, running: Bridge) -> None:
-    """What came is shown, waits, or is counted as left out; a second shows 200 at most, the newest at last."""
-    await show(page, running, "search")
-    script = """(sampling) => {
-      const sampler = new sampling.Sampler(0);
-      const shown = [];
-      const whole = [];
-      for (let ms = 0; ms < 5000; ms += 16) {
-        for (let number = 0; number < (ms < 3000 ? 160 : 0); number += 1) sampler.arrive(String(sampler.came));
-        shown.push(...sampler.take(ms).map(Number));
-        whole.push(sampler.came === sampler.shown + sampler.skipped + sampler.waiting.length);
-      }
-      const { oneOf } = sampler.rates(3000);
-      sampler.arrive("x".repeat(9e6));
-      sampler.arrive("y");
-      return { shown, whole: whole.every(Boolean), came: sampler.came - 2, oneOf, kept: sampler.waiting.map((text) => text[0]) };
-    }"""
-    seen = await module(page, "./sampling.js", script)
-    assert seen["whole"]
-    assert 900 < len(seen["shown"]) <= 5 * 200 + 200
-    assert seen["shown"] == sorted(seen["shown"])
-    assert seen["shown"][-1] == seen["came"] - 1
-    assert seen["oneOf"] > 10
-    assert seen["kept"] == ["y"]
-
-
-async def test_the_level_is_read_without_parsing(page: Page, running: Bridge) -> None:
-    """Text that looks like a level, in a service's name, a message or metadata, is not taken for it."""
-    await show(page, running, "search")
-    fake = '","level":"FATAL'
-    assert running.write(fake, level="WARN", service_name=fake, metadata={"level": "FATAL"}).status_code == 200
-    script = "async (sampling, path) => sampling.levelOf(JSON.stringify((await (await fetch(path)).json()).logs[0]))"
-    assert await module(page, "./sampling.js", script, f"{API}/query?level=WARN&limit=1") == "WARN"
