@@ -80,7 +80,7 @@ async def test_json_to_copy_is_exact(page: Page) -> None:
         log = {"message": text, "metadata": {text: text}}
         script = """(text, log) => {
           const made = text.json(log);
-          const line = made.replaceAll("\n", "");
+          const line = made.replaceAll("\\n", "");
           return [JSON.stringify(JSON.parse(made)) === JSON.stringify(log), text.plain(line) === line];
         }"""
         assert await module(page, "./text.js", script, log) == [True, True], ascii(text)
