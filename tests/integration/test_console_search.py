@@ -246,7 +246,7 @@ async def test_hostile_text_is_text(visit: Visit, running: Bridge) -> None:
     assert "the end" not in await messages.nth(1).inner_text()
     await messages.nth(1).get_by_text("show all").click()
     await expect(messages.nth(1)).to_contain_text("the end")
-    assert (await messages.nth(1).inner_text()).count("␊") == LONG.count("\n")
+    assert (await messages.nth(1).inner_text()).count("↵") == LONG.count("\n")
     await rows(page).nth(2).locator(".log-toggle").click()
     await expect(page.locator(".log-metadata tbody")).to_contain_text("<b>key</b>")
     await expect(page.locator(".log-metadata tbody")).to_contain_text("U+2066isolatedU+2069")
