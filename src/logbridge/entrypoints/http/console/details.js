@@ -23,6 +23,9 @@ words({
   },
 });
 
+const TALL = 2000;
+const TALL_LINES = 12;
+
 // narrow: called with the name of a parameter and its value, to see only logs like this. find: see visible().
 export function details(log, { narrow, find = null }) {
   const only = (name, value) => onlyButton(name, value, narrow);
@@ -39,7 +42,7 @@ export function details(log, { narrow, find = null }) {
       entry("l.trace", log.trace_id ? [raw(log.trace_id), traceLink(log.trace_id)] : [none()]),
       entry("l.span", log.span_id ? [raw(log.span_id)] : [none()]),
       entry("l.id", [raw(log.id)]),
-      entry("l.message", [h("pre", { class: "log-whole" }, visible(log.message, { find, lines: true }))]),
+      entry("l.message", [wholeMessage(log.message, find)]),
     ),
     metadata(log.metadata, only),
     h("div", { class: "row" }, h("button", { type: "button", onclick: () => copy(json(log)) }, t("l.copy"))),
@@ -48,6 +51,13 @@ export function details(log, { narrow, find = null }) {
 
 function entry(name, value) {
   return h("div", {}, h("dt", {}, t(name)), h("dd", {}, value));
+}
+
+// A tall one scrolls, and so the keyboard must reach it.
+function wholeMessage(text, find) {
+  const tall = text.length > TALL || text.split("\n").length > TALL_LINES;
+  const more = tall ? { tabindex: "0", role: "region", "aria-label": t("l.message") } : {};
+  return h("pre", { class: tall ? "log-whole tall" : "log-whole", ...more }, visible(text, { find, lines: true }));
 }
 
 function raw(text) {

@@ -12,7 +12,7 @@ words({
     "f.q": "Text in the message", "f.q-hint": "Letter case is ignored. Press / to come here.", "f.level": "Level",
     "f.any": "any", "f.service": "Service", "f.trace": "Trace id", "f.from": "From", "f.to": "To", "f.zone": "Times are in {zone}.",
     "f.more": "Time, trace and metadata", "f.more-tail": "Trace and metadata", "f.key": "Metadata key", "f.value": "Value", "f.add": "Add a metadata filter",
-    "f.remove": "Remove this filter", "f.go": "Search", "f.clear": "Clear", "f.ranges": "Time range", "f.15m": "15 min",
+    "f.remove": "Remove this filter", "f.go": "Search", "f.ranges": "Time range", "f.15m": "15 min",
     "f.1h": "1 h", "f.24h": "24 h", "f.7d": "7 days", "f.all-time": "All", "f.key-needed": "A key is needed.",
     "f.order": "From is later than To.", "f.active": "Active filters", "f.without": "Remove the filter {text}",
     "f.since": "from {time}", "f.until": "to {time}", "f.last": "last {range}",
@@ -21,7 +21,7 @@ words({
     "f.q": "内容包含", "f.q-hint": "不区分大小写；按 / 键可跳到这里。", "f.level": "级别",
     "f.any": "不限", "f.service": "服务", "f.trace": "Trace ID", "f.from": "开始时间", "f.to": "结束时间", "f.zone": "时间均为 {zone} 时区。",
     "f.more": "时间、链路与元数据", "f.more-tail": "链路与元数据", "f.key": "元数据键", "f.value": "值", "f.add": "添加元数据条件",
-    "f.remove": "删除此条件", "f.go": "搜索", "f.clear": "清空", "f.ranges": "时间范围", "f.15m": "15 分钟",
+    "f.remove": "删除此条件", "f.go": "搜索", "f.ranges": "时间范围", "f.15m": "15 分钟",
     "f.1h": "1 小时", "f.24h": "24 小时", "f.7d": "7 天", "f.all-time": "全部", "f.key-needed": "请填写键名。",
     "f.order": "开始时间晚于结束时间。", "f.active": "当前条件", "f.without": "移除条件 {text}",
     "f.since": "{time} 起", "f.until": "到 {time}", "f.last": "最近 {range}",
@@ -177,20 +177,20 @@ function rangeButtons(choose) {
 }
 
 // Each condition as a button that takes it away.
-export function chips(asked, search) {
+export function conditionsOf(asked, search) {
   const shown = [];
-  const chip = (name, text) => {
+  const add = (name, text) => {
     const label = t("f.without", { text: plain(text) });
     const click = () => search(widened(asked, name));
-    shown.push(h("button", { type: "button", class: "chip", "aria-label": label, onclick: click }, h("bdi", {}, visible(text)), " ✕"));
+    shown.push(h("button", { type: "button", class: "condition", "aria-label": label, onclick: click }, h("bdi", {}, visible(text)), " ✕"));
   };
-  if (asked.q) chip("q", `“${asked.q}”`);
-  if (asked.level) chip("level", asked.level);
-  if (asked.service_name) chip("service_name", asked.service_name);
-  if (asked.trace_id) chip("trace_id", `${t("f.trace")} ${asked.trace_id}`);
-  for (const [key, value] of asked.metadata) chip(`metadata.${key}`, `${key} = ${value}`);
-  if (asked.last in RANGES) chip("time", t("f.last", { range: t(`f.${asked.last}`) }));
-  if (asked.start_time) chip("start_time", t("f.since", { time: stamp(asked.start_time) }));
-  if (asked.end_time) chip("end_time", t("f.until", { time: stamp(asked.end_time) }));
-  return shown.length ? h("div", { class: "chips", role: "group", "aria-label": t("f.active") }, shown) : null;
+  if (asked.q) add("q", `“${asked.q}”`);
+  if (asked.level) add("level", asked.level);
+  if (asked.service_name) add("service_name", asked.service_name);
+  if (asked.trace_id) add("trace_id", `${t("f.trace")} ${asked.trace_id}`);
+  for (const [key, value] of asked.metadata) add(`metadata.${key}`, `${key} = ${value}`);
+  if (asked.last in RANGES) add("time", t("f.last", { range: t(`f.${asked.last}`) }));
+  if (asked.start_time) add("start_time", t("f.since", { time: stamp(asked.start_time) }));
+  if (asked.end_time) add("end_time", t("f.until", { time: stamp(asked.end_time) }));
+  return shown.length ? h("div", { class: "conditions", role: "group", "aria-label": t("f.active") }, shown) : null;
 }

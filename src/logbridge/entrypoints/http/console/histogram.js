@@ -170,9 +170,9 @@ function stack(bucket, x, step, bottom, scale) {
 function legend(answer) {
   const count = (level) => answer.buckets.reduce((sum, bucket) => sum + (bucket[level] || 0), 0);
   const items = LEVELS.map((level) =>
-    h("li", {}, h("span", { class: `swatch ${level}`, "aria-hidden": "true" }), `${level} `, h("b", {}, number(count(level)))),
+    h("li", {}, h("span", { class: `level-swatch ${level}`, "aria-hidden": "true" }), `${level} `, h("b", {}, number(count(level)))),
   );
-  return h("ul", { class: "legend" }, items);
+  return h("ul", { class: "level-legend" }, items);
 }
 
 function counts(bucket) {
@@ -216,8 +216,9 @@ function choosing(holder, svg, answer, { told, go }, narrow) {
   holder.addEventListener("pointercancel", () => { dragging = false; });
   holder.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
+    const unchosen = { ArrowRight: 0, ArrowLeft: Infinity, Home: 0, End: Infinity };
     if (step) {
-      const to = Math.max(0, Math.min(answer.buckets.length - 1, last < 0 ? (step > 0 ? 0 : Infinity) : last + step));
+      const to = Math.max(0, Math.min(answer.buckets.length - 1, last < 0 ? unchosen[event.key] : last + step));
       choose(event.shiftKey && first >= 0 ? first : to, to);
     } else if (event.key === "Enter" && first >= 0) done();
     else if (event.key === "Escape") choose(-1, -1);

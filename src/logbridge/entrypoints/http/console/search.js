@@ -2,7 +2,7 @@
 
 import { ask, reach } from "./api.js";
 import { h, replace } from "./dom.js";
-import { chips, remember, searchForm } from "./filters.js";
+import { conditionsOf, remember, searchForm } from "./filters.js";
 import { histogram } from "./histogram.js";
 import { t, words } from "./i18n.js";
 import { slashFocuses } from "./logrow.js";
@@ -15,13 +15,13 @@ words({
     "s.searching": "Searching…", "s.failed": "The search failed: {why}", "s.unasked": "The bridge does not accept this: {why}",
     "s.401": "The session has ended. Load the page again to log in.", "s.501": "This bridge cannot be asked for logs: {why}",
     "s.0": "The bridge does not answer: {why}", "s.reload": "Load again", "s.retry": "Try again", "s.follow": "Follow live",
-    "s.trace": "Trace", "s.copy-link": "Link to this search",
+    "s.trace": "Trace",
   },
   zh: {
     "s.searching": "正在搜索…", "s.failed": "搜索失败：{why}", "s.unasked": "条件有误：{why}",
     "s.401": "会话已结束，请重新加载页面并登录。", "s.501": "当前服务不支持查询日志：{why}",
     "s.0": "服务没有响应：{why}", "s.reload": "重新加载", "s.retry": "重试", "s.follow": "实时跟踪",
-    "s.trace": "链路", "s.copy-link": "此搜索的链接",
+    "s.trace": "链路",
   },
 });
 
@@ -55,7 +55,7 @@ export function mount(root, parameters) {
     list.setAttribute("aria-busy", "true");
     status.textContent = t("s.searching");
     title.textContent = t(inTime ? "s.trace" : "r.title");
-    replace(conditions, chips(asked, search));
+    replace(conditions, conditionsOf(asked, search));
     replace(tools);
     chart.element.hidden = Boolean(inTime);
     if (!inTime) chart.show(asked, mine.signal);

@@ -98,7 +98,7 @@ export function mount(root, parameters) {
   }
 
   // Once for each picture of the screen, however many logs came.
-  function draw(now) {
+  function draw() {
     frame = 0;
     const rows = sampler.take(performance.now()).flatMap((text) => row(text) || []);
     if (rows.length) {

@@ -11,10 +11,13 @@ const PIECE = new RegExp(`(?<seen>${EMOJI})|(?<hidden>${HIDDEN})`, "gu");
 // Of a longer text the marks are characters, not elements: a hostile one could ask for a hundred thousand.
 const ELEMENTS_UP_TO = 20000;
 const FOLDED = 280;
+// What is in every stack trace has a softer mark.
+const SPACING = { "\n": "↵", "\t": "⇥" };
 
 // The name of a character that must be seen: ␛ for U+001B, U+202E for what has no picture.
 export function mark(character) {
   const code = character.codePointAt(0);
+  if (character in SPACING) return SPACING[character];
   if (code < 0x20) return String.fromCodePoint(0x2400 + code);
   if (code === 0x7f) return "␡";
   return `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
@@ -27,7 +30,7 @@ export function plain(text) {
 
 // The text with marks, as nodes. find: a regular expression of what is to be highlighted. lines: keep line breaks.
 export function visible(text, { find = null, lines = false } = {}) {
-  if (text.length > ELEMENTS_UP_TO) return [lines ? text.split("\n").map(plain).join("␊\n") : plain(text)];
+  if (text.length > ELEMENTS_UP_TO) return [lines ? text.split("\n").map(plain).join("↵\n") : plain(text)];
   if (!find) return pieces(text, lines);
   const nodes = [];
   let at = 0;
@@ -46,7 +49,7 @@ function pieces(text, lines) {
     const character = match.groups.hidden;
     if (!character) continue;
     const code = `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-    nodes.push(text.slice(at, match.index), h("span", { class: "escaped", title: code }, mark(character)));
+    nodes.push(text.slice(at, match.index), h("span", { class: character in SPACING ? "escaped soft" : "escaped", title: code }, mark(character)));
     if (lines && character === "\n") nodes.push("\n");
     at = match.index + character.length;
   }

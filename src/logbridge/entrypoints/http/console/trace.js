@@ -11,12 +11,12 @@ import { distance, micros, stamp } from "./times.js";
 words({
   en: {
     "t.summary": "{logs} logs of {services} services in {time}, from {start}.", "t.cut": "Only the newest {shown} of {total} logs are shown.",
-    "t.spans": "Spans", "t.span": "Span", "t.logs": "{n} logs", "t.no-span": "without a span", "t.bar": "starts at {start}, lasts {time}",
+    "t.spans": "Spans", "t.logs": "{n} logs", "t.no-span": "without a span", "t.bar": "starts at {start}, lasts {time}",
     "t.newest": "As search results",
   },
   zh: {
     "t.summary": "{services} 个服务的 {logs} 条日志，历时 {time}，始于 {start}。", "t.cut": "共 {total} 条，仅显示最新的 {shown} 条。",
-    "t.spans": "Span 列表", "t.span": "Span", "t.logs": "{n} 条日志", "t.no-span": "无 Span", "t.bar": "{start} 开始，持续 {time}",
+    "t.spans": "Span 列表", "t.logs": "{n} 条日志", "t.no-span": "无 Span", "t.bar": "{start} 开始，持续 {time}",
     "t.newest": "按搜索结果查看",
   },
 });
