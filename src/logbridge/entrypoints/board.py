@@ -43,6 +43,11 @@ class Report(Struct, kw_only=True):
     tails: int = 0
     away: bool = False
 
+    @property
+    def told_until_s(self) -> int:
+        """The end of the last second in its history. What it counts before its first beat comes with it."""
+        return self.history[-1].at_s + 1 if self.history else int(self.started_s)
+
 
 class Gone(Struct, kw_only=True):
     """What all workers that have ended had counted. buried: the names of the last ones.

@@ -1,7 +1,7 @@
 """The pulse of a bridge: what it counted in each of the last seconds, of which rates and charts are made."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -76,12 +76,11 @@ def merged(histories: Iterable[Iterable[Second]]) -> list[Second]:
     return [seconds[at_s] for at_s in sorted(seconds)]
 
 
-def told_until_s(histories: Iterable[Sequence[Second]], now_s: float) -> int:
-    """The end of the last whole second that every process has told of.
+def told_until_s(ends: Iterable[int], now_s: float) -> int:
+    """The end of the last whole second that every process has told of. ends: of the last one of each.
 
-    One that has told nothing for LATE_S is not waited for: it hangs, or has just begun.
+    One that has told nothing for LATE_S is not waited for: it hangs.
     """
-    ends = [history[-1].at_s + 1 for history in histories if history]
     return min((end_s for end_s in ends if now_s - LATE_S < end_s <= now_s), default=int(now_s))
 
 

@@ -72,7 +72,8 @@ class Vitals:
         self._beating: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to beat, in the running loop."""
+        """Begin to beat, in the running loop; the other workers know of this one from now on."""
+        self._board.pin()
         self._beating = asyncio.ensure_future(self._beat())
 
     async def stop(self) -> None:
@@ -101,7 +102,8 @@ class Vitals:
         """How all workers are, together."""
         waiting = await self._spool()
         seen, now_s = self._board.seen(), self._now_s()
-        return Look(seen, waiting, now_s, told_until_s((report.history for report in seen.running), now_s))
+        ends = (report.told_until_s for report in seen.running)
+        return Look(seen, waiting, now_s, told_until_s(ends, now_s))
 
     async def _spool(self) -> Waiting | None:
         """What waits in the spool, or waited a moment ago."""

@@ -51,14 +51,16 @@ class StatsEndpoint:
     async def _beats(self, caller: Caller, history_s: int) -> AsyncGenerator[str, None]:
         look = await self._vitals.look()
         yield event(self._stats(look, caller, history_s))
+        told_until_s = 0
         while True:
-            told_until_s = look.until_s
+            # It goes back when a worker begins.
+            told_until_s = max(told_until_s, look.until_s)
             await self._vitals.next_beat()
             if not self._gate.still_lets_in(caller):
                 return
             look = await self._vitals.look()
             # Of the past only what is new: nearly always one second, and each of them once.
-            yield event(self._stats(look, caller, look.until_s - told_until_s))
+            yield event(self._stats(look, caller, max(0, look.until_s - told_until_s)))
 
     def _stats(self, look: Look, caller: Caller, history_s: int) -> Stats:
         return make_stats(look, self._settings, history_s=history_s, services=caller.services)
