@@ -230,8 +230,8 @@ def _log_of(setting: Setting) -> str:
 
 
 def _check_counts(watch: Watch, logs: float, scenario: Scenario) -> None:
-    # What was counted before the first moment may be answered after it: what is in flight, and what came while
-    # the sink was asked, which takes it some milliseconds.
+    # What was counted before the first moment may be answered after it: what is in flight, and what came
+    # while the sink was asked, which takes it some milliseconds.
     before = scenario.connections * scenario.entries + SLACK * logs
     if watch.entries + before < logs:
         raise MeasurementFailed(f"{scenario.name}: {logs:.0f} acknowledged, {watch.entries} came in")
