@@ -24,7 +24,8 @@ GOOD = (b"HTTP/1.1 200", b"HTTP/1.1 202")
 class Run:
     """One run: what is sent, and what has come back. request: the bytes of a whole HTTP request.
 
-    from_s, until_s: the measured time, on the clock of time.perf_counter. requests: answered in it.
+    from_s, until_s: the measured time, on the clock of time.perf_counter. requests: answered in it. answered:
+    in all.
     """
 
     def __init__(self, request: bytes, expected: bytes) -> None:
@@ -34,6 +35,7 @@ class Run:
         self.ended = False
         self.from_s = self.until_s = math.inf
         self.requests = 0.0
+        self.answered = 0
         self.latencies_s = array("d")
         self.failures = 0
         self.first_failure = ""
@@ -42,7 +44,9 @@ class Run:
         """Count one answer."""
         if not (answer.startswith(GOOD) and self.expected in answer):
             self.fail(answer[:500].decode("latin-1"))
-        elif now_s > self.from_s and began_s < self.until_s:
+            return
+        self.answered += 1
+        if now_s > self.from_s and began_s < self.until_s:
             self.latencies_s.append(now_s - began_s)
             if began_s >= self.from_s and now_s <= self.until_s:
                 self.requests += 1
@@ -191,6 +195,7 @@ def main() -> None:
     latencies_s = sorted(run.latencies_s)
     result = {
         "requests": run.requests,
+        "answered": run.answered,
         "seconds": run.until_s - run.from_s,
         "p50_ms": quantile_ms(latencies_s, 0.5),
         "p99_ms": quantile_ms(latencies_s, 0.99),

@@ -23,9 +23,6 @@ from benchmarks.scenarios import ALONE, SLOW_MS, TEST_COUNT, TEST_WORKERS, Kind,
 PATHS = {True: "/api/v1/logs/write", False: "/api/v1/logs/batch"}
 STILL_S = 0.5
 
-# Of the logs of a run: what may come while a sink is asked how many have come.
-SLACK = 0.01
-
 
 class MeasurementFailed(Exception):
     """A request failed, or the log service counted less than was acknowledged: there is no figure."""
@@ -178,11 +175,12 @@ def measure_load(contender: Contender, scenario: Scenario, times: Times) -> Figu
     """Connections that each send their next request when the last one is answered."""
     with set_up(contender, scenario.peer) as setting:
         watch = Watch(setting)
+        came_before = _came(setting)
         result = _run_load(setting, contender, scenario, times, watch)
         logs = result["requests"] * scenario.entries
         peak_kib = sum(processes.memory_kib(pid, "VmHWM") for pid in processes.family(setting.pid))
         if contender.calls_sink and setting.sink:
-            _check_counts(watch, logs, scenario)
+            _check_counts(result["answered"] * scenario.entries, _came(setting) - came_before, scenario)
     return Figures(
         logs_per_s=logs / result["seconds"],
         p50_ms=result["p50_ms"],
@@ -229,12 +227,15 @@ def _log_of(setting: Setting) -> str:
     return (setting.folder / "gateway.log").read_text()[-2000:]
 
 
-def _check_counts(watch: Watch, logs: float, scenario: Scenario) -> None:
-    # What was counted before the first moment may be answered after it: what is in flight, and what came
-    # while the sink was asked, which takes it some milliseconds.
-    before = scenario.connections * scenario.entries + SLACK * logs
-    if watch.entries + before < logs:
-        raise MeasurementFailed(f"{scenario.name}: {logs:.0f} acknowledged, {watch.entries} came in")
+def _came(setting: Setting) -> int:
+    """Entries that the log service has counted."""
+    return processes.counted(setting.sink).entries if setting.sink else 0
+
+
+def _check_counts(acknowledged: float, came: int, scenario: Scenario) -> None:
+    """Of the whole run, from before its first request until after its last answer."""
+    if came < acknowledged:
+        raise MeasurementFailed(f"{scenario.name}: {acknowledged:.0f} acknowledged, {came} came in")
 
 
 def measure_test(contender: Contender, scenario: Scenario) -> Figures:

@@ -23,6 +23,7 @@ from logbridge.entrypoints.http.compression import (
     NotDecompressed,
     parse_encodings,
 )
+from logbridge.entrypoints.http.lifecycle import ClientLeft
 from logbridge.entrypoints.http.problems import LoneSurrogate, NotJson, RequestRejected
 from logbridge.entrypoints.http.schema import StrictBatchRequest, StrictWriteRequest
 
@@ -30,10 +31,6 @@ _JSON_TYPE = re.compile(r"application/(json|[\w.!#$&^-]+\+json)")
 _ACCEPT = "application/json, application/*+json"
 _OUT_OF_RANGE = "this number is out of range"
 _NESTED = "it is nested too deeply"
-
-
-class ClientLeft(Exception):
-    """The client hung up before its request was complete."""
 
 
 class _RawBatch(msgspec.Struct):

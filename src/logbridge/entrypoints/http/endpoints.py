@@ -13,12 +13,11 @@ from logbridge.domain.policy import Asked
 from logbridge.domain.service import LogBridge, refused
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.decode import (
-    ClientLeft,
     decode_batch,
     decode_entry,
     read_json_body,
 )
-from logbridge.entrypoints.http.lifecycle import Lifecycle
+from logbridge.entrypoints.http.lifecycle import ClientLeft, Lifecycle
 from logbridge.entrypoints.http.parameters import read_asked, read_histogram, read_query
 from logbridge.entrypoints.http.problems import (
     Answer,

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from starlette.types import Scope, Send
 
-from logbridge.entrypoints.http.lifecycle import Interrupts, cancel
+from logbridge.entrypoints.http.lifecycle import ClientLeft, Interrupts
 from logbridge.entrypoints.http.parting import PARTING_S
+from logbridge.entrypoints.http.problems import RequestRejected
 
 EVENT_STREAM = "text/event-stream"
 KEEP_ALIVE = ": keep-alive\n\n"
@@ -36,17 +37,14 @@ async def send_events(
 ) -> None:
     """The status, and then frame after frame. on_stop: the last one, when the server stops before the end."""
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-    # As a task: a client that does not read must not hold up a stop.
-    sending = asyncio.ensure_future(_send_all(frames, send))
-    last = on_stop
     try:
-        if await interrupts.wait_for(sending):
-            sending.result()
-            last = ""
-    finally:
-        await cancel(sending)
-    if not interrupts.left.done():
-        await _end(send, last)
+        await interrupts.finish(_send_all(frames, send))
+    except ClientLeft:
+        return
+    except RequestRejected:
+        await _end(send, on_stop)
+    else:
+        await _end(send, "")
 
 
 async def _send_all(frames: AsyncGenerator[str, None], send: Send) -> None:

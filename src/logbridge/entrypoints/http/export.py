@@ -1,6 +1,5 @@
 """Stored logs as a download: NDJSON or CSV, page by page, as long as the client reads."""
 
-import asyncio
 import contextlib
 import csv
 import io
@@ -19,8 +18,7 @@ from logbridge.domain.errors import LogbridgeError, ReaderError
 from logbridge.domain.query import LogPage
 from logbridge.domain.service import LogBridge
 from logbridge.entrypoints.http.access import Gate
-from logbridge.entrypoints.http.decode import ClientLeft
-from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle, cancel
+from logbridge.entrypoints.http.lifecycle import ClientLeft, Interrupts, Lifecycle
 from logbridge.entrypoints.http.parameters import read_export
 from logbridge.entrypoints.http.problems import RequestRejected, error_answer
 from logbridge.entrypoints.http.schema import log_record
@@ -72,12 +70,8 @@ class Export:
                     await error_answer(error, lambda _: {}).send(send)
                     return
                 await send(self._head(download))
-                sending = asyncio.ensure_future(self._send_all(download, send, scope["method"] == "HEAD"))
-                try:
-                    if await interrupts.wait_for(sending):
-                        sending.result()
-                finally:
-                    await cancel(sending)
+                with contextlib.suppress(ClientLeft, RequestRejected):
+                    await interrupts.finish(self._send_all(download, send, scope["method"] == "HEAD"))
         finally:
             await interrupts.aclose()
 
@@ -88,19 +82,8 @@ class Export:
         asked = read_export(scope)
         pages = self._bridge.export(asked.which, asked.limit, caller.services)
         await stack.enter_async_context(contextlib.aclosing(pages))
-        return _Download(caller, asked.form, await self._first(pages, interrupts), pages)
-
-    async def _first(self, pages: AsyncGenerator[LogPage, None], interrupts: Interrupts) -> LogPage:
-        """The first page decides between an answer and a problem, so it comes before the status."""
-        coming = asyncio.ensure_future(anext(pages))
-        try:
-            if await interrupts.wait_for(coming):
-                return coming.result()
-        finally:
-            await cancel(coming)
-        if interrupts.left.done():
-            raise ClientLeft
-        raise RequestRejected(503, "the bridge is stopping")
+        # The first page decides between an answer and a problem, so it comes before the status.
+        return _Download(caller, asked.form, await interrupts.finish(anext(pages)), pages)
 
     def _head(self, download: "_Download") -> Message:
         moment = self._now()[:19].replace("-", "").replace(":", "")

@@ -1,12 +1,16 @@
 """The phases of the bridge's life: for readiness, for connections, and for answers that have no end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import Receive
 from uvicorn.server import ServerState
+
+from logbridge.entrypoints.http.problems import RequestRejected
+
+T = TypeVar("T")
 
 
 class Phase(IntEnum):
@@ -87,6 +91,10 @@ async def client_left(receive: Receive) -> None:
         pass
 
 
+class ClientLeft(Exception):
+    """The client hung up: nobody waits for an answer."""
+
+
 class Interrupts:
     """What ends a long answer early: the client leaves, or the server stops. Close it with ``aclose``."""
 
@@ -94,15 +102,25 @@ class Interrupts:
         self.left = asyncio.ensure_future(client_left(receive))
         self.stopped = asyncio.ensure_future(lifecycle.stopping.wait())
 
-    @property
-    def interrupted(self) -> bool:
-        return self.left.done() or self.stopped.done()
+    async def finish(self, work: Awaitable[T], timeout_s: float | None = None) -> T:
+        """What the work gives, or raises. An interrupt or the timeout cancels it.
 
-    async def wait_for(self, work: "asyncio.Future[Any]", timeout_s: float | None = None) -> bool:
-        """Wait until the work is done, an interrupt or the timeout comes. True if the work is done."""
-        waiting = {work, self.left, self.stopped}
-        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        return work.done()
+        Raises ClientLeft, RequestRejected (503: the server stops) or TimeoutError then.
+        """
+        # As a task of its own: what waits for a client that does not read must not hold up a stop.
+        working = asyncio.ensure_future(work)
+        waiting: set[asyncio.Future[Any]] = {working, self.left, self.stopped}
+        try:
+            await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+        finally:
+            await cancel(working)
+        if self.left.done():
+            raise ClientLeft
+        if self.stopped.done():
+            raise RequestRejected(503, "the bridge is stopping")
+        raise TimeoutError
 
     async def aclose(self) -> None:
         await cancel(self.left, self.stopped)

@@ -16,10 +16,10 @@ from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_tes
 from logbridge.domain.policy import Asked
 from logbridge.domain.service import LogBridge
 from logbridge.entrypoints.http.access import Gate
-from logbridge.entrypoints.http.decode import ClientLeft, decode_json, read_json_body
+from logbridge.entrypoints.http.decode import decode_json, read_json_body
 from logbridge.entrypoints.http.endpoints import Plain, nothing_written
 from logbridge.entrypoints.http.events import event, send_events, wants_events
-from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle, cancel
+from logbridge.entrypoints.http.lifecycle import ClientLeft, Interrupts, Lifecycle, cancel
 from logbridge.entrypoints.http.problems import (
     Answer,
     RequestRejected,
@@ -42,7 +42,6 @@ _WORKERS_DEFAULT = 50
 PROGRESS_EVERY_S = 0.1
 # A test that hangs says so, too: its seconds go on.
 _SILENCE_S_MAX = 1.0
-_STOPPING = "the bridge is stopping, and the test with it"
 
 
 class LoadTest:
@@ -70,7 +69,7 @@ class LoadTest:
             await error_answer(error, lambda _: {}).send(send)
             return
         interrupts = Interrupts(self._lifecycle, receive)
-        stopped = _problem_event(error_answer(RequestRejected(503, _STOPPING), lambda _: {}))
+        stopped = _problem_event(error_answer(RequestRejected(503, "the bridge is stopping"), lambda _: {}))
         try:
             await send_events(self._frames(scope, plan, services), interrupts, send, on_stop=stopped)
         finally:
@@ -78,24 +77,18 @@ class LoadTest:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         plan, services = await self._asked(scope, receive)
-        running = self._started(services, LoadTestReport(plan))
         interrupts = Interrupts(self._lifecycle, receive)
         try:
-            if await interrupts.wait_for(running):
-                report = running.result()
-                return _answer_of(report, load_test_result(report))
-            if interrupts.left.done():
-                raise ClientLeft
-            raise RequestRejected(503, _STOPPING)
+            report = await interrupts.finish(self._run(services, LoadTestReport(plan)))
         finally:
-            await cancel(running)
             await interrupts.aclose()
+        return _answer_of(report, load_test_result(report))
 
     async def _frames(
         self, scope: Scope, plan: LoadTestPlan, services: frozenset[str]
     ) -> AsyncGenerator[str, None]:
         report, began_s = LoadTestReport(plan), time.monotonic()
-        running = self._started(services, report)
+        running = asyncio.ensure_future(self._run(services, report))
 
         def progress() -> str:
             return event(load_test_progress(report, time.monotonic() - began_s), name="progress")
@@ -134,7 +127,7 @@ class LoadTest:
             min(_WORKERS_DEFAULT, limits.test_workers_max) if workers is None else workers,
         )
 
-    def _started(self, services: frozenset[str], report: LoadTestReport) -> "asyncio.Future[LoadTestReport]":
+    async def _run(self, services: frozenset[str], report: LoadTestReport) -> LoadTestReport:
         write = functools.partial(self._bridge.write, asked=Asked(services=services))
         drafts = sample_drafts(
             self._settings.service_name,
@@ -142,7 +135,7 @@ class LoadTest:
             Random(),  # noqa: S311 (sample data, no secrets)
             "logbridge-http",
         )
-        return asyncio.ensure_future(run_load_test(report, write, drafts, time.monotonic))
+        return await run_load_test(report, write, drafts, time.monotonic)
 
 
 def _answer_of(report: LoadTestReport, result: LoadTestResult) -> Answer:

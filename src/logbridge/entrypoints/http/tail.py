@@ -14,7 +14,7 @@ from logbridge.domain.query import Followed
 from logbridge.domain.service import LogBridge
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.events import KEEP_ALIVE, event, no_events, send_events
-from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle, cancel
+from logbridge.entrypoints.http.lifecycle import ClientLeft, Interrupts, Lifecycle, cancel
 from logbridge.entrypoints.http.parameters import read_filter
 from logbridge.entrypoints.http.problems import error_answer
 from logbridge.entrypoints.http.schema import log_record
@@ -54,6 +54,8 @@ class Tail:
                 frames = no_events() if scope["method"] == "HEAD" else self._frames(first, stream, caller)
                 with self._measures.tail():
                     await send_events(frames, interrupts, send)
+        except ClientLeft:
+            pass
         except LogbridgeError as error:
             await error_answer(error, lambda _: {}).send(send)
         finally:
@@ -61,13 +63,10 @@ class Tail:
 
     async def _first(self, stream: AsyncGenerator[Followed, None], interrupts: Interrupts) -> Followed:
         """The first item decides between an answer and a problem, so it comes before the status."""
-        coming = asyncio.ensure_future(anext(stream))
         try:
-            if await interrupts.wait_for(coming, self._settings.request_timeout_s):
-                return coming.result()
-        finally:
-            await cancel(coming)
-        raise ReaderUnavailable("the log service did not begin to follow in time")
+            return await interrupts.finish(anext(stream), self._settings.request_timeout_s)
+        except TimeoutError:
+            raise ReaderUnavailable("the log service did not begin to follow in time") from None
 
     async def _frames(
         self, first: Followed, stream: AsyncGenerator[Followed, None], caller: Caller
