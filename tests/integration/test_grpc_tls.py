@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from logbridge import AsyncLogServiceClient
-from logbridge.adapters import certificates
+from logbridge.adapters import renewed
 from logbridge.adapters.certificates import PemFiles
 from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.memory import MemorySink
@@ -37,7 +37,7 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture
 def looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """No look at the files is too early."""
-    monkeypatch.setattr(certificates, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(renewed, "LOOK_EVERY_S", 0.0)
 
 
 @contextlib.asynccontextmanager

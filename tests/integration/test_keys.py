@@ -14,8 +14,9 @@ from grpc import StatusCode
 from logbridge import AsyncLogServiceClient
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.sink import GrpcSink
-from logbridge.adapters.keys.ring import LOOK_EVERY_S, KeyRing
+from logbridge.adapters.keys.ring import KeyRing
 from logbridge.adapters.memory import MemorySink
+from logbridge.adapters.renewed import LOOK_EVERY_S
 from logbridge.domain.entry import EntryMaker
 from logbridge.domain.errors import QueryNotSupported, QueryRefused, ServiceForbidden
 from logbridge.domain.outcome import Accepted, Failed, Refused

@@ -1,24 +1,19 @@
 """Certificates in PEM files: tried before they are used, and read again when one of the files changes."""
 
-import logging
-import os
 import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, Literal, NoReturn, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 from msgspec import Struct
 
+from logbridge.adapters.renewed import Renewed
 from logbridge.domain.errors import LogbridgeError
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Role = Literal["server", "client"]
 PemFile = Literal["chain", "key", "ca"]
-# How often the files are looked at, at most: each look asks the system about every one of them.
-LOOK_EVERY_S = 1.0
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_CERT_* of OpenSSL
 
@@ -156,59 +151,7 @@ def _why_not_valid(error: ssl.SSLCertVerificationError, role: Role) -> str:
     return f"cannot be used by a {role} ({error.verify_message}): make another one"
 
 
-class Renewed(Generic[T]):
-    """What is made of PEM files, and made again when one of them has changed.
-
-    New files that cannot be used leave ``current`` as it is, and are told in the log, once. make: raises
-    PemError, and so does this at first. monotonic: a clock in seconds.
-    """
-
-    def __init__(
-        self, files: PemFiles, make: Callable[[PemFiles], T], monotonic: Callable[[], float]
-    ) -> None:
-        self._files = files
-        self._make = make
-        self._monotonic = monotonic
-        self._seen = _look(files)
-        self._told = ""
-        self._look_at_s = monotonic() + LOOK_EVERY_S
-        self.current = make(files)
-
-    def renew(self) -> bool:
-        """Look at the files, unless that was less than a second ago. True if ``current`` is a new one."""
-        now_s = self._monotonic()
-        if now_s < self._look_at_s:
-            return False
-        self._look_at_s = now_s + LOOK_EVERY_S
-        seen = _look(self._files)
-        return seen != self._seen and self._make_again(seen)
-
-    def _make_again(self, seen: object) -> bool:
-        made: T | PemError
-        try:
-            made = self._make(self._files)
-        except PemError as error:
-            made = error
-        if _look(self._files) != seen:
-            return False  # they are being replaced just now: the next look finds them whole
-        if isinstance(made, PemError):
-            # Tried again with each look: a file may become readable without a change that shows.
-            if str(made) != self._told:
-                logger.error("the certificate stays as it was: %s", made)
-            self._told = str(made)
-            return False
-        self.current, self._seen, self._told = made, seen, ""
-        logger.info("certificate read again: %s", self._files.chain or self._files.ca)
-        return True
-
-
-def _look(files: PemFiles) -> object:
-    return [_look_at(path) for path in (files.chain, files.key, files.ca) if path]
-
-
-def _look_at(path: str) -> object:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
+def renewed(files: PemFiles, make: Callable[[PemFiles], T], monotonic: Callable[[], float]) -> Renewed[T]:
+    """What is made of PEM files, and made again when one of them has changed. make: raises PemError."""
+    paths = [Path(path) for path in (files.chain, files.key, files.ca) if path]
+    return Renewed("certificate", paths, lambda: make(files), PemError, monotonic)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from logbridge.adapters.certificates import PemError, PemFiles, Renewed, check, load_ca, load_own
+from logbridge.adapters.certificates import PemError, PemFiles, check, load_ca, load_own, renewed
 from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.settings import Settings, check_sink_url, variable_of
 
@@ -75,14 +75,14 @@ def serving_context(files: PemFiles, monotonic: Callable[[], float] = time.monot
 
     The files are looked at when a client connects; a new certificate, or CA, holds from that connection on.
     """
-    renewed = Renewed(files, _context, monotonic)
-    entrance = renewed.current
+    context = renewed(files, _context, monotonic)
+    entrance = context.current
 
     def newest(connection: ssl.SSLObject, _name: str | None, _entrance: ssl.SSLContext) -> None:
         # To load new files into a context in use would leave it without a key when they do not fit, and never
         # forget a CA. OpenSSL asks this of every connection, also of one that names no server.
-        renewed.renew()
-        connection.context = renewed.current
+        context.renew()
+        connection.context = context.current
 
     entrance.sni_callback = newest
     return entrance

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from logbridge.adapters.certificates import LOOK_EVERY_S, PemError, PemFiles, Renewed, Role, check
+from logbridge.adapters.certificates import PemError, PemFiles, Role, check, renewed
+from logbridge.adapters.renewed import LOOK_EVERY_S
 from tests.certificates import FAR_OFF, LONG_AGO, Authority, replace
 
 
@@ -98,45 +99,45 @@ def test_new_files_are_read_again(authority: Authority) -> None:
     """A look finds new files, and not before it is time for one; without new files nothing is made."""
     clock = Clock()
     files = authority.issue("own")
-    renewed = Renewed(files, read_chain, clock)
-    first = renewed.current
+    made = renewed(files, read_chain, clock)
+    first = made.current
     authority.issue("own")
-    assert (renewed.renew(), renewed.current) == (False, first)
+    assert (made.renew(), made.current) == (False, first)
     clock.now_s += LOOK_EVERY_S
-    assert (renewed.renew(), renewed.current) == (True, Path(files.chain).read_bytes())
-    assert renewed.current != first
+    assert (made.renew(), made.current) == (True, Path(files.chain).read_bytes())
+    assert made.current != first
     clock.now_s += LOOK_EVERY_S
-    assert not renewed.renew()
+    assert not made.renew()
 
 
 def test_broken_files_leave_the_old_ones(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
     """New files that do not fit are told once and not used; the next good ones are."""
     clock = Clock()
     files = authority.issue("own")
-    renewed = Renewed(files, read_chain, clock)
-    first = renewed.current
+    made = renewed(files, read_chain, clock)
+    first = made.current
     replace(files.key, b"broken")
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             clock.now_s += LOOK_EVERY_S
-            assert (renewed.renew(), renewed.current) == (False, first)
+            assert (made.renew(), made.current) == (False, first)
     assert [record.message for record in caplog.records] == [
         f"the certificate stays as it was: {files.key}: holds no private key in PEM form that can be read"
     ]
     authority.issue("own")
     clock.now_s += LOOK_EVERY_S
-    assert renewed.renew()
+    assert made.renew()
 
 
 def test_files_that_vanish_leave_the_old_ones(authority: Authority) -> None:
     """A file that is gone changes nothing."""
     clock = Clock()
     files = authority.issue("own")
-    renewed = Renewed(files, read_chain, clock)
+    made = renewed(files, read_chain, clock)
     os.remove(files.chain)
     clock.now_s += LOOK_EVERY_S
-    assert not renewed.renew()
-    assert renewed.current
+    assert not made.renew()
+    assert made.current
 
 
 def test_files_that_change_while_they_are_read(
@@ -152,19 +153,19 @@ def test_files_that_change_while_they_are_read(
             before_reading.pop(0)()
         return read_chain(found)
 
-    renewed = Renewed(files, make, clock)
-    first = renewed.current
+    made = renewed(files, make, clock)
+    first = made.current
     for change in (True, False):
         if change:
             authority.issue("own")
         clock.now_s += LOOK_EVERY_S
-        assert (renewed.renew(), renewed.current) == (False, first)
+        assert (made.renew(), made.current) == (False, first)
     authority.issue("own")
     clock.now_s += LOOK_EVERY_S
-    assert (renewed.renew(), caplog.records) == (True, [])
+    assert (made.renew(), caplog.records) == (True, [])
 
 
 def test_a_wrong_file_at_first() -> None:
     """What cannot be made at the start is an error there."""
     with pytest.raises(PemError):
-        Renewed(PemFiles(chain="missing", key="missing"), read_chain, Clock())
+        renewed(PemFiles(chain="missing", key="missing"), read_chain, Clock())

@@ -5,7 +5,7 @@ import pytest
 
 from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.settings import SETTINGS, Settings, explain, load, unknown_variables
-from logbridge.entrypoints.settings.table import SECRETS
+from logbridge.entrypoints.settings.described import SECRETS
 
 
 def test_defaults_are_those_of_the_contract() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from logbridge.adapters.certificates import LOOK_EVERY_S, PemFiles
+from logbridge.adapters.certificates import PemFiles
+from logbridge.adapters.renewed import LOOK_EVERY_S
 from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.container import open_sink
 from logbridge.entrypoints.settings import Settings

@@ -8,7 +8,7 @@ import grpc
 from grpc.aio import AioRpcError, Channel, UnaryStreamCall, UnaryStreamMultiCallable, UnaryUnaryMultiCallable
 from msgspec import Struct
 
-from logbridge.adapters.certificates import PemFiles, Renewed
+from logbridge.adapters.certificates import PemFiles, renewed
 from logbridge.adapters.grpc.credentials import channel_credentials
 from logbridge.adapters.grpc.mapping import SERVICE, VERSION_KEY
 from logbridge.adapters.grpc.status import Fate, RpcFailure, failure_of
@@ -80,7 +80,7 @@ class Connection:
         tracer: Tracer | None = None,
     ) -> None:
         self.address = address
-        self._credentials = None if tls is None else Renewed(tls, channel_credentials, monotonic)
+        self._credentials = None if tls is None else renewed(tls, channel_credentials, monotonic)
         self._key = (("authorization", f"Bearer {key}"),) if key else ()
         self._tracer = tracer
         self.monotonic = monotonic

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 
-from logbridge.adapters.certificates import PemFiles, Renewed, check
+from logbridge.adapters.certificates import PemFiles, check, renewed
 
 
 def channel_credentials(files: PemFiles) -> grpc.ChannelCredentials:
@@ -21,16 +21,16 @@ def server_credentials(files: PemFiles, monotonic: Callable[[], float]) -> grpc.
 
     The files are looked at when a client connects, and a new certificate holds from that connection on.
     """
-    renewed = Renewed(files, _server_configuration, monotonic)
+    configuration = renewed(files, _server_configuration, monotonic)
     one_at_a_time = threading.Lock()
 
     def newest() -> grpc.ServerCertificateConfiguration | None:
         # grpc calls it in threads of its own.
         with one_at_a_time:
-            return renewed.current if renewed.renew() else None
+            return configuration.current if configuration.renew() else None
 
     return grpc.dynamic_ssl_server_credentials(
-        renewed.current,
+        configuration.current,
         newest,  # type: ignore[arg-type]  # None is no change, as its documentation says
         require_client_authentication=bool(files.ca),
     )

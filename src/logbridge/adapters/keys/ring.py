@@ -2,21 +2,16 @@
 
 import hashlib
 import hmac
-import logging
-import os
 import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from logbridge.adapters.keys.file import KeysFile
+from logbridge.adapters.renewed import Renewed
 from logbridge.domain.access import Caller, Key
 from logbridge.domain.errors import KeysError
 
-logger = logging.getLogger(__name__)
-
-# How often the file is looked at, and so how long a revoked key may still open.
-LOOK_EVERY_S = 1.0
 # Prefix, id, secret: the prefix lets scanners for leaked secrets know it, the id finds it without comparing.
 _KEY = re.compile(r"lbk_([0-9a-f]{12})_[A-Za-z0-9_-]{43}", re.ASCII)
 _NO_HASH = "0" * 64
@@ -44,12 +39,7 @@ class KeyRing:
     def __init__(self, path: Path, now_us: Callable[[], int], monotonic: Callable[[], float]) -> None:
         self._file = KeysFile(path)
         self._now_us = now_us
-        self._monotonic = monotonic
-        self._keys: dict[str, Key] = {}
-        self._look_at_s = monotonic() + LOOK_EVERY_S
-        self._told = ""
-        self._seen = self._look()
-        self._read()
+        self._keys = Renewed("list of keys", [self._file.path], self._read, KeysError, monotonic)
 
     def find(self, key: str) -> Caller | None:
         """Whom this key lets in; None if there is no such key, or it is revoked or expired."""
@@ -72,39 +62,11 @@ class KeyRing:
         return known.caller if known is not None and right else None
 
     def _known(self, key_id: str) -> Key | None:
-        self._refresh()
-        key = self._keys.get(key_id)
+        self._keys.renew()
+        key = self._keys.current.get(key_id)
         return key if key is not None and key.state(self._now_us()) == "valid" else None
 
-    def _refresh(self) -> None:
-        now_s = self._monotonic()
-        if now_s < self._look_at_s:
-            return
-        self._look_at_s = now_s + LOOK_EVERY_S
-        seen = self._look()
-        if seen != self._seen:
-            self._read_again(seen)
-
-    def _read_again(self, seen: object) -> None:
-        """A file that cannot be read is tried again with each look, and told of once."""
-        try:
-            self._read()
-        except KeysError as error:
-            if str(error) != self._told:
-                logger.error("the keys stay as they were: %s", error)
-            self._told = str(error)
-        else:
-            self._seen, self._told = seen, ""
-            logger.info("keys read again: %d", len(self._keys))
-
-    def _read(self) -> None:
+    def _read(self) -> dict[str, Key]:
         if not self._file.path.exists():
             raise KeysError(f"{self._file.path}: no such file; `logbridge key create` makes it")
-        self._keys = {key.id: key for key in self._file.read()}
-
-    def _look(self) -> object:
-        try:
-            found = os.stat(self._file.path)
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
+        return {key.id: key for key in self._file.read()}

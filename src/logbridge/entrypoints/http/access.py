@@ -8,7 +8,7 @@ from starlette.types import Scope
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.domain.access import Caller
 from logbridge.domain.access import Scope as Right
-from logbridge.entrypoints.addresses import is_loopback
+from logbridge.entrypoints.addresses import host_and_port, is_loopback
 from logbridge.entrypoints.http.meter import Refusal
 from logbridge.entrypoints.http.own_pages import strange_page
 from logbridge.entrypoints.http.problems import RequestRejected
@@ -22,8 +22,6 @@ _FORWARDING = re.compile(
     rb"(x-)?forwarded(-.*)?|via|x-real-.*|x-envoy-.*|x-original-.*|(x-|true-|fastly-|cf-|x-cluster-)?"
     rb"(client|connecting)-ip"
 )
-# HTTP/1.1 and 2: an address of IPv6 in brackets, and perhaps a port.
-_HOST = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([^:\[\]]+)(?::\d{1,5})?", re.ASCII)
 # What LOGBRIDGE_OPEN calls the rights that strangers may be given.
 _OPENINGS: dict[Right, Opening] = {Right.READ: "read", Right.TEST: "test"}
 # Without keys everybody may write.
@@ -210,9 +208,9 @@ def _origin_host(origin: str) -> str:
 
 
 def _host_name(host: str) -> str:
-    match = _HOST.fullmatch(host)
-    return (match[1] or match[2]) if match else ""
+    found = host_and_port(host)
+    return found[0] if found else ""
 
 
 def _is_this_machine(host: str) -> bool:
-    return host.lower().rstrip(".") == "localhost" or is_loopback(host)
+    return host.rstrip(".") == "localhost" or is_loopback(host)

@@ -4,7 +4,7 @@ All addresses in it are relative, so that it also works behind a proxy that adds
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from logbridge.domain.access import Scope as Right
 from logbridge.domain.errors import LogbridgeError
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.docs_pages import ASSET_HEADERS, VENDOR, content_type
-from logbridge.entrypoints.http.problems import Answer, error_answer
+from logbridge.entrypoints.http.endpoints import Plain
+from logbridge.entrypoints.http.problems import Answer
 from logbridge.entrypoints.settings import Settings
 
 FOLDER = Path(__file__).parent / "console"
@@ -51,24 +52,24 @@ class Console:
         """The page and, under it, what it loads."""
         assets = f"{PATH}/assets/{self._folder}/{{name}}"
         return [
-            Route(PATH, _Page(self._show), methods=["GET"], name="console"),
+            Route(PATH, Plain(self._show), methods=["GET"], name="console"),
             Route(assets, self._asset, name="console_assets"),
         ]
 
     def at_root(self, json: Answer) -> Route:
         """The root: the page for browsers that may see it, JSON for everybody else."""
 
-        async def root(scope: Scope) -> Answer:
+        async def root(scope: Scope, receive: Receive) -> Answer:
             if not _is_browser(scope):
                 return json
             try:
-                return await self._show(scope)
+                return await self._show(scope, receive)
             except LogbridgeError:
                 return json
 
-        return Route("/", _Page(root), methods=["GET"])
+        return Route("/", Plain(root), methods=["GET"])
 
-    async def _show(self, scope: Scope) -> Answer:
+    async def _show(self, scope: Scope, _receive: Receive) -> Answer:
         if not self._gate.has_keys:
             self._gate.admit(scope, Right.READ)
         return self._page
@@ -91,20 +92,6 @@ class Console:
         if name not in self._assets:
             raise HTTPException(404)
         return Response(self._assets[name], media_type=content_type(name), headers=ASSET_HEADERS)
-
-
-class _Page:
-    """An ASGI endpoint around a page; who may not see it is told why."""
-
-    def __init__(self, show: Callable[[Scope], Awaitable[Answer]]) -> None:
-        self._show = show
-
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        try:
-            answer = await self._show(scope)
-        except LogbridgeError as error:
-            answer = error_answer(error, lambda _: {})
-        await answer.send(send)
 
 
 def _assets() -> Iterator[tuple[str, bytes]]:

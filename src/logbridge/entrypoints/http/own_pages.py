@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-# A port of six digits is none, and would be read by int() all the same.
-_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}))?", re.ASCII)
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}))?", re.ASCII)
+from logbridge.entrypoints.addresses import host_and_port
+
+_ORIGIN = re.compile(r"(https?)://(.+)", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 _SHOWN_MAX = 100
 
@@ -51,17 +51,18 @@ def _shown(values: list[str]) -> str:
 
 def _origin(text: str) -> _Origin | None:
     """None for what is no origin of HTTP, such as ``null``."""
-    match = _ORIGIN.fullmatch(text.lower())
-    if match is None:
-        return None
-    scheme, host, port = match.groups()
-    return _Origin(scheme, host, int(port) if port else _PORTS[scheme])
+    match = _ORIGIN.fullmatch(text)
+    return None if match is None else _at(match[1].lower(), match[2])
 
 
 def _origin_of_request(scope: Scope) -> _Origin | None:
     hosts = _values(scope, b"host")
-    match = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
-    scheme = scope["scheme"]
-    if match is None or scheme not in _PORTS:
+    return _at(scope["scheme"], hosts[0]) if len(hosts) == 1 and scope["scheme"] in _PORTS else None
+
+
+def _at(scheme: str, host: str) -> _Origin | None:
+    found = host_and_port(host)
+    if found is None:
         return None
-    return _Origin(scheme, match[1], int(match[2]) if match[2] else _PORTS[scheme])
+    name, port = found
+    return _Origin(scheme, name, _PORTS[scheme] if port is None else port)

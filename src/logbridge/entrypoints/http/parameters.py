@@ -1,7 +1,7 @@
 """Query parameters and headers, checked: a slip of the pen gets no answer to another question."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,6 +14,7 @@ from logbridge.domain.export import EXPORT_DEFAULT, EXPORT_MAX
 from logbridge.domain.policy import Asked
 from logbridge.domain.query import BUCKETS_MAX, LIMIT_MAX, OFFSET_MAX, HistogramQuery, LogFilter, LogQuery
 from logbridge.domain.service import NOTHING_ASKED
+from logbridge.entrypoints.pulse import HISTORY_S
 
 _FILTERS = {
     "service_name": "service_name",
@@ -27,6 +28,7 @@ _FILTERS = {
 _PAGE = {"limit": (1, LIMIT_MAX), "offset": (0, OFFSET_MAX)}
 _BUCKETS = {"buckets": (1, BUCKETS_MAX)}
 _EXPORT = {"limit": (1, EXPORT_MAX)}
+_HISTORY = {"history": (0, HISTORY_S)}
 FORMATS = ("ndjson", "csv")
 REQUEST_TIMEOUT_S_MIN, REQUEST_TIMEOUT_S_MAX = 0.001, 3600
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,30})?", re.ASCII)
@@ -68,6 +70,25 @@ def read_export(scope: Scope) -> ExportAsked:
     return ExportAsked(LogFilter(**fields), limit, form)
 
 
+def read_history_s(scope: Scope) -> int:
+    """The parameter of ``/stats``: seconds of the past, 0 without it. Raises InvalidRequest."""
+    return int(_only(scope, _HISTORY).get("history", 0))
+
+
+def read_nothing(scope: Scope) -> None:
+    """For what has no parameter. Raises InvalidRequest."""
+    _only(scope, {})
+
+
+def _only(scope: Scope, numbers: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, value in _once(scope):
+        if name not in numbers:
+            raise InvalidRequest(name[:100], f"no such parameter; there is {', '.join(numbers) or 'none'}")
+        found[name] = _number(name, value, *numbers[name])
+    return found
+
+
 def read_asked(scope: Scope, services: frozenset[str]) -> Asked:
     """What the headers of a write ask: Request-Timeout (seconds) and Prefer: respond-async (RFC 7240).
 
@@ -101,11 +122,7 @@ def _read(
     """Fields by name: those of a filter, numbers between two others, and one of several words."""
     fields: dict[str, Any] = {}
     metadata: dict[str, str] = {}
-    seen: set[str] = set()
-    for name, value in _pairs(scope):
-        if name in seen:
-            raise InvalidRequest(name, "given more than once")
-        seen.add(name)
+    for name, value in _once(scope):
         if name.startswith(_METADATA) and name != _METADATA:
             metadata[name.removeprefix(_METADATA)] = value
         elif name in _FILTERS:
@@ -126,6 +143,16 @@ def _pairs(scope: Scope) -> list[tuple[str, str]]:
         return parse_qsl(query, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
         raise InvalidRequest("query string", "it is not UTF-8 in percent encoding") from None
+
+
+def _once(scope: Scope) -> Iterator[tuple[str, str]]:
+    """The parameters; none is there twice."""
+    seen: set[str] = set()
+    for name, value in _pairs(scope):
+        if name in seen:
+            raise InvalidRequest(name[:100], "given more than once")
+        seen.add(name)
+        yield name, value
 
 
 def _filter_value(name: str, value: str) -> str | LogLevel | None:

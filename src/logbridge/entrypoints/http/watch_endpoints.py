@@ -1,25 +1,21 @@
 """Statistics and metrics over HTTP: once, or as a stream with one look each second."""
 
-import re
 from collections.abc import AsyncGenerator
-from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
 from logbridge.domain.access import Caller
 from logbridge.domain.access import Scope as Right
-from logbridge.domain.errors import InvalidRequest, LogbridgeError
+from logbridge.domain.errors import LogbridgeError
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.events import event, send_events, wants_events
 from logbridge.entrypoints.http.lifecycle import Interrupts, Lifecycle
 from logbridge.entrypoints.http.metrics import render
+from logbridge.entrypoints.http.parameters import read_history_s, read_nothing
 from logbridge.entrypoints.http.problems import Answer, error_answer, ok
 from logbridge.entrypoints.http.stats import Stats, make_stats
-from logbridge.entrypoints.pulse import HISTORY_S
 from logbridge.entrypoints.settings import Settings
 from logbridge.entrypoints.vitals import Look, Vitals
-
-_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 class StatsEndpoint:
@@ -34,7 +30,7 @@ class StatsEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             caller = self._gate.admit(scope, Right.READ)
-            history_s = _history_s(scope)
+            history_s = read_history_s(scope)
         except LogbridgeError as error:
             await error_answer(error, lambda _: {}).send(send)
             return
@@ -76,29 +72,10 @@ class MetricsEndpoint:
 
     async def show(self, scope: Scope, _receive: Receive) -> Answer:
         self._gate.admit(scope, Right.READ)
-        for name, _ in _parameters(scope):
-            raise InvalidRequest(name[:100], "no such parameter; there is none")
+        read_nothing(scope)
         accepted = [value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"]
         body, media_type = render(await self._vitals.look(), self._settings, ",".join(accepted))
         return Answer(200, body, media_type, _NOT_KEPT)
 
 
 _NOT_KEPT = {"Cache-Control": "no-store"}
-
-
-def _history_s(scope: Scope) -> int:
-    """The parameter ``history``: seconds of the past, 0 without it."""
-    history_s = None
-    for name, value in _parameters(scope):
-        if name != "history":
-            raise InvalidRequest(name[:100], "no such parameter; there is history")
-        if history_s is not None:
-            raise InvalidRequest(name, "given more than once")
-        if not _NUMBER.fullmatch(value) or int(value) > HISTORY_S:
-            raise InvalidRequest(name, f"expected 0 to {HISTORY_S} seconds, got {value[:40]!r}")
-        history_s = int(value)
-    return history_s or 0
-
-
-def _parameters(scope: Scope) -> list[tuple[str, str]]:
-    return parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)

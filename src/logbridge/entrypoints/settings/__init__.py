@@ -1,7 +1,8 @@
 """Settings: the table of all, how they are read, and what URLs in them may look like."""
 
+from logbridge.entrypoints.settings.described import SETTINGS, Setting, shown, variable_of
 from logbridge.entrypoints.settings.reading import Explained, explain, load, unknown_variables
-from logbridge.entrypoints.settings.table import SETTINGS, Opening, Setting, Settings, shown, variable_of
+from logbridge.entrypoints.settings.table import Opening, Settings
 from logbridge.entrypoints.settings.urls import (
     check_bridge_url,
     check_sink_url,

@@ -9,15 +9,8 @@ import msgspec
 from dotenv import dotenv_values
 
 from logbridge.domain.errors import InvalidSetting
-from logbridge.entrypoints.settings.table import (
-    HINTS,
-    PREFIX,
-    SETTINGS,
-    Settings,
-    shown,
-    text_of,
-    variable_of,
-)
+from logbridge.entrypoints.settings.described import HINTS, PREFIX, SETTINGS, shown, text_of, variable_of
+from logbridge.entrypoints.settings.table import Settings
 from logbridge.entrypoints.settings.urls import (
     check_bridge_url,
     check_key,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logbridge.adapters.keys.file import KEYS_MAX, KeysFile
-from logbridge.adapters.keys.ring import LOOK_EVERY_S, KeyRing, new_key
+from logbridge.adapters.keys.ring import KeyRing, new_key
+from logbridge.adapters.renewed import LOOK_EVERY_S
 from logbridge.domain.access import Key, Scope
 from logbridge.domain.errors import KeysError
 
@@ -148,7 +149,7 @@ def test_a_file_that_cannot_be_read_is_tried_again(
             assert ring.find(secret) is not None
     clock.seconds += LOOK_EVERY_S
     assert ring.find(secret) is None
-    assert caplog.text.count("stay as they were") == 1
+    assert caplog.text.count("the list of keys stays as it was") == 1
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ async def test_head_is_answered_like_get(path: str) -> None:
     [
         ("/metrics", "a=1", "a: no such parameter"),
         ("/metrics", "name[]=logbridge_workers", "name[]: no such parameter"),
-        (BOTH[0], "history=301", "history: expected 0 to 300 seconds, got '301'"),
+        (BOTH[0], "history=301", "history: expected 0 to 300, got '301'"),
         (BOTH[0], "history=-1", "history: expected"),
         (BOTH[0], "history=1.5", "history: expected"),
         (BOTH[0], "history=", "history: expected"),
