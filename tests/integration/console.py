@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, Page, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -50,9 +51,19 @@ class Console:
         return logs
 
 
-async def show(page: Page, port: int | None, view: str) -> None:
-    await page.goto(f"http://{HOST}:{port}/console#{view}")
-    await page.locator(f"main[data-view={view}]").wait_for()
+async def show(page: Page, port: int | None, place: str) -> None:
+    """Open the console at a hash, such as ``search?level=ERROR``."""
+    await page.goto(f"http://{HOST}:{port}/console#{place}")
+    await page.locator(f"main[data-view={place.partition('?')[0]}]").wait_for()
+
+
+@contextlib.asynccontextmanager
+async def visits() -> AsyncIterator[Visit]:
+    """A page that waits long enough on a busy machine."""
+    async with open_chromium() as visit:
+        expect.set_options(timeout=WAIT_MS)
+        visit.page.set_default_timeout(WAIT_MS)
+        yield visit
 
 
 @contextlib.asynccontextmanager
@@ -63,9 +74,7 @@ async def consoles(folder: Path, **variables: str) -> AsyncIterator[Console]:
         log_service(folder, port) as upstream,
         bridge(folder, f"grpc://127.0.0.1:{port}", **settings) as running,
     ):
-        async with open_chromium() as visit:
-            expect.set_options(timeout=WAIT_MS)
-            visit.page.set_default_timeout(WAIT_MS)
+        async with visits() as visit:
             console = Console(visit, running, folder, port)
             console.upstream = upstream
             yield console
@@ -90,6 +99,25 @@ async def module(page: Page, name: str, script: str, *arguments: Any) -> Any:
         f"return ({script})(await import(new URL(name, app).href), ...values) }}",
         [name, list(arguments)],
     )
+
+
+async def assert_accessible(page: Page) -> None:
+    """No serious finding of axe."""
+    violations = (await Axe().run(page)).response["violations"]
+    grave = [finding for finding in violations if finding["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"][:160] for node in each["nodes"][:3]]) for each in grave] == []
+
+
+async def assert_accessible_in_colours(page: Page) -> None:
+    """Light and dark, with nothing left of an animation."""
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        await assert_accessible(page)
+
+
+async def assert_fits(page: Page) -> None:
+    """Nothing has to be scrolled sideways."""
+    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def fact(page: Page, name: str) -> Locator:
@@ -133,14 +161,12 @@ class Scripted:
 @contextlib.asynccontextmanager
 async def scripted_bridge() -> AsyncIterator[tuple[Visit, Scripted, int]]:
     """A browser, and a bridge whose concurrent test is scripted, with its port."""
-    expect.set_options(timeout=WAIT_MS)
     script = Scripted()
     container = make_container(Settings(open=frozenset({"read", "test"})), MemorySink())
     test = Route(f"{API}/concurrent-test", script.answer, methods=["POST"])
     async with serving(Starlette(routes=[test, Mount("/", create_app(container))])) as port:
         # It is closed first: its stream of statistics would hold up the server's end.
-        async with open_chromium() as visit:
-            visit.page.set_default_timeout(WAIT_MS)
+        async with visits() as visit:
             yield visit, script, port
         script.go_on.set()
     await close(container)

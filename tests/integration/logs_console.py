@@ -1,20 +1,14 @@
-"""The console's search and live tail in a browser: what their tests share."""
+"""The console's search and live tail in a browser: the logs that their tests share."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, expect
-
-from tests.integration.browser import HOST, Visit, open_chromium
 from tests.integration.processes import Bridge, bridge, free_port, log_service
 from tests.integration.served import API
 
-WAIT_MS = 30_000
 BATCH = 1000
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 SERVICES = ("shop", "pay", "api")
@@ -92,55 +86,3 @@ def bridge_with_store(folder: Path, **variables: str) -> Iterator[Bridge]:
     settings = {"LOGBRIDGE_OPEN": "read", **variables}
     with log_service(folder, port), bridge(folder, f"grpc://127.0.0.1:{port}", **settings) as running:
         yield running
-
-
-@contextlib.asynccontextmanager
-async def visits() -> AsyncIterator[Visit]:
-    """A page that waits long enough on a busy machine."""
-    async with open_chromium() as visit:
-        expect.set_options(timeout=WAIT_MS)
-        visit.page.set_default_timeout(WAIT_MS)
-        yield visit
-
-
-async def show(page: Page, running: Bridge, place: str) -> None:
-    """Open the console at a hash such as ``search?level=ERROR``."""
-    await page.goto(f"http://{HOST}:{running.client.base_url.port}/console#{place}")
-    await page.locator(f"main[data-view={place.partition('?')[0]}]").wait_for()
-
-
-async def module(page: Page, name: str, script: str, *arguments: Any) -> Any:
-    """What a script makes of a module of the console. script: (module, ...arguments) => value."""
-    return await page.evaluate(
-        "async ([name, values]) => {"
-        "const app = document.querySelector('script[type=module]').src;"
-        f"return ({script})(await import(new URL(name, app).href), ...values) }}",
-        [name, list(arguments)],
-    )
-
-
-def assert_at_home(visit: Visit) -> None:
-    """No request left the host, and nothing broke the policy of the page."""
-    strangers = [url for url in visit.requests if urlsplit(url).hostname != HOST]
-    assert [url for url in strangers if not url.startswith("data:")] == []
-    # Browsers tell of every answer of 4xx and 5xx.
-    told = [text for text in visit.complaints if not text.startswith("Failed to load resource")]
-    assert told == []
-
-
-async def assert_accessible(page: Page) -> None:
-    """No serious finding of axe, light and dark, with nothing left of an animation."""
-    for scheme in ("light", "dark"):
-        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        report = (await Axe().run(page)).response
-        grave = [
-            (finding["id"], [node["html"][:160] for node in finding["nodes"][:3]])
-            for finding in report["violations"]
-            if finding["impact"] in ("serious", "critical")
-        ]
-        assert grave == [], scheme
-
-
-async def assert_fits(page: Page) -> None:
-    """Nothing has to be scrolled sideways."""
-    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -7,10 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.integration.console import SEND, Console, assert_at_home, consoles, fact
+from tests.integration.console import (
+    SEND,
+    Console,
+    assert_accessible,
+    assert_at_home,
+    assert_fits,
+    consoles,
+    fact,
+)
 from tests.integration.processes import Bridge, end, log_service, until
 
 pytestmark = pytest.mark.browser
@@ -147,10 +154,8 @@ async def test_every_view_is_for_everybody(console: Console, view: str) -> None:
         await _filled(page, view)
         for width in (360, 1280):
             await page.set_viewport_size({"width": width, "height": 800})
-            assert await page.evaluate("document.documentElement.scrollWidth") <= width
-            found = (await Axe().run(page)).response["violations"]
-            grave = [fault for fault in found if fault["impact"] in ("serious", "critical")]
-            assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in grave] == []
+            await assert_fits(page)
+            await assert_accessible(page)
         texts = await page.locator("body").inner_text()
         assert re.findall(r"\b(?:ov|wr|lt|of|chart|pulse)-\w+", texts) == []
         assert bool(re.search("[\u4e00-\u9fff]{2}", await page.locator("main").inner_text())) == (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from tests.integration.logs_console import module, show, visits
+from tests.integration.console import module, show, visits
 from tests.integration.processes import Bridge, bridge
 from tests.integration.served import API
 
@@ -41,7 +41,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
 async def page(running: Bridge) -> AsyncIterator[Page]:
     """A page with the search."""
     async with visits() as visit:
-        await show(visit.page, running, "search")
+        await show(visit.page, running.client.base_url.port, "search")
         yield visit.page
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,16 +11,14 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.integration.browser import Visit
+from tests.integration.console import assert_at_home, show
 from tests.integration.logs_console import (
     BULK,
     HARMLESS,
     LONG,
     TRACE,
-    assert_at_home,
     bridge_with_store,
-    show,
     stored_logs,
-    visits,
     write_all,
 )
 from tests.integration.processes import Bridge
@@ -36,19 +34,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     with bridge_with_store(tmp_path_factory.mktemp("search")) as running:
         write_all(running, stored_logs())
         yield running
-
-
-@pytest.fixture
-async def visit() -> AsyncIterator[Visit]:
-    """A page of a headless browser."""
-    async with visits() as visit:
-        yield visit
-
-
-@pytest.fixture
-def page(visit: Visit) -> Page:
-    """The same, where only the page matters."""
-    return visit.page
 
 
 def rows(page: Page) -> Locator:
@@ -81,14 +66,14 @@ async def test_every_filter_of_the_hash_is_asked(
     visit: Visit, running: Bridge, place: str, total: int
 ) -> None:
     """A link with filters shows the logs that match all of them, and how many there are."""
-    await show(visit.page, running, f"search{place}")
+    await show(visit.page, running.client.base_url.port, f"search{place}")
     await expect_total(visit.page, total)
     assert_at_home(visit)
 
 
 async def test_the_form_asks_and_the_hash_keeps(page: Page, running: Bridge) -> None:
     """Enter searches; back, forward and a new load show the same question, in the form too."""
-    await show(page, running, "search")
+    await show(page, running.client.base_url.port, "search")
     await expect_total(page, IN_ALL)
     await page.get_by_label("Service", exact=True).fill("shop")
     await page.get_by_label("Level", exact=True).select_option("WARN")
@@ -117,7 +102,7 @@ async def test_times_of_the_form_are_of_the_browsers_zone(page: Page, running: B
     """What is typed as a time is asked for with the offset of the browser's zone."""
     session = await page.context.new_cdp_session(page)
     await session.send("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
-    await show(page, running, "search")
+    await show(page, running.client.base_url.port, "search")
     await page.locator(".more-filters summary").click()
     await page.get_by_label("From", exact=True).fill("2024-08-30T15:29:50")
     await page.get_by_label("To", exact=True).fill("2024-08-30T15:30:00")
@@ -144,7 +129,7 @@ async def test_quick_ranges(page: Page, running: Bridge, tmp_path: Path) -> None
     ]
     with bridge_with_store(tmp_path) as young:
         write_all(young, logs)
-        await show(page, young, "search")
+        await show(page, young.client.base_url.port, "search")
         for count, name in enumerate(ages, start=1):
             button = page.get_by_role("group", name="Time range").get_by_role("button", name=name, exact=True)
             await button.click()
@@ -158,7 +143,7 @@ async def test_pages_follow_each_other(page: Page, running: Bridge, tmp_path: Pa
     """Each log is on one page, also when new ones come meanwhile; the size of pages can be chosen."""
     with bridge_with_store(tmp_path) as own:
         write_all(own, [log for log in stored_logs() if log["service_name"] == "shop"])
-        await show(page, own, "search?limit=50&q=order")
+        await show(page, own.client.base_url.port, "search?limit=50&q=order")
         seen: list[str] = []
         for turned in range(3):
             await expect(page.locator(".result-count")).to_contain_text(
@@ -182,7 +167,7 @@ async def test_pages_that_end_early(page: Page, running: Bridge, tmp_path: Path)
     with bridge_with_store(tmp_path) as own:
         for number in range(20):
             assert own.write(f"{number} {'x' * 200_000}").status_code == 200
-        await show(page, own, "search")
+        await show(page, own.client.base_url.port, "search")
         await expect(page.get_by_text("This page is shorter than asked for")).to_be_visible()
         there = await rows(page).count()
         assert 0 < there < 20
@@ -195,7 +180,7 @@ async def test_pages_that_end_early(page: Page, running: Bridge, tmp_path: Path)
 async def test_one_click_shows_a_whole_trace(visit: Visit, running: Bridge) -> None:
     """From a log to its trace: oldest first, with offsets, spans under each other, and back again."""
     page = visit.page
-    await show(page, running, "search?q=card+charged")
+    await show(page, running.client.base_url.port, "search?q=card+charged")
     await rows(page).first.locator(".log-trace").click()
     await expect(rows(page)).to_have_count(6)
     times = await rows(page).locator("time").all_inner_texts()
@@ -212,7 +197,7 @@ async def test_one_click_shows_a_whole_trace(visit: Visit, running: Bridge) -> N
 
 async def test_details_and_filters_by_one_click(page: Page, running: Bridge) -> None:
     """An open log shows all its fields; its level, service and metadata become filters by a click."""
-    await show(page, running, "search?q=order+7+placed")
+    await show(page, running.client.base_url.port, "search?q=order+7+placed")
     await rows(page).locator(".log-toggle").click()
     details = page.locator(".log-details")
     stored = running.client.get("/api/v1/logs/query", params={"q": "order 7 placed"}).json()["logs"][0]
@@ -237,7 +222,7 @@ async def test_details_and_filters_by_one_click(page: Page, running: Bridge) -> 
 async def test_hostile_text_is_text(visit: Visit, running: Bridge) -> None:
     """Control characters and what turns text round are shown as escapes; markup and line breaks are text."""
     page = visit.page
-    await show(page, running, "search?service_name=hostile")
+    await show(page, running.client.base_url.port, "search?service_name=hostile")
     await expect(rows(page)).to_have_count(3)
     messages = rows(page).locator(".log-message")
     assert await messages.nth(2).text_content() == HARMLESS
@@ -255,7 +240,7 @@ async def test_hostile_text_is_text(visit: Visit, running: Bridge) -> None:
 
 async def test_matches_are_marked(page: Page, running: Bridge) -> None:
     """What the full text found is marked, letter case ignored, also where it looks like an expression."""
-    await show(page, running, "search?q=ORDER+7+PL")
+    await show(page, running.client.base_url.port, "search?q=ORDER+7+PL")
     await expect(rows(page).locator("mark")).to_have_text(["order 7 pl"])
     await page.get_by_label("Text in the message").fill("(line 1)\n"[:-1])
     await page.keyboard.press("Enter")
@@ -265,30 +250,30 @@ async def test_matches_are_marked(page: Page, running: Bridge) -> None:
 
 async def test_refusals_are_told_at_their_field(page: Page, running: Bridge) -> None:
     """The bridge's own words stand there, and the field that they name is marked."""
-    await show(page, running, "search?level=LOUD")
+    await show(page, running.client.base_url.port, "search?level=LOUD")
     await expect(page.locator(".results [role=alert]")).to_contain_text("LOUD")
     await expect(page.get_by_label("Level", exact=True)).to_have_attribute("aria-invalid", "true")
-    await show(page, running, "search?start_time=yesterday")
+    await show(page, running.client.base_url.port, "search?start_time=yesterday")
     await expect(page.locator(".results [role=alert]")).to_contain_text("start_time")
     await expect(page.get_by_label("From", exact=True)).to_have_attribute("aria-invalid", "true")
 
 
 async def test_empty_answers_say_what_to_do(page: Page, running: Bridge, tmp_path: Path) -> None:
     """Nothing found: search a longer time. Nothing stored: write one. Behind the end: to the first page."""
-    await show(page, running, "search?q=order+7+placed&last=15m")
+    await show(page, running.client.base_url.port, "search?q=order+7+placed&last=15m")
     await page.get_by_role("button", name="Search all time").click()
     await expect_total(page, 1)
-    await show(page, running, "search?offset=90000")
+    await show(page, running.client.base_url.port, "search?offset=90000")
     await page.get_by_role("button", name="To the first page").click()
     await expect_total(page, IN_ALL)
     with bridge_with_store(tmp_path) as bare:
-        await show(page, bare, "search")
+        await show(page, bare.client.base_url.port, "search")
         await expect(page.get_by_role("link", name="Write a log")).to_be_visible()
 
 
 async def test_exports_hold_what_is_asked(page: Page, running: Bridge, tmp_path: Path) -> None:
     """The links save the logs of the filters, in both formats."""
-    await show(page, running, "search?service_name=hostile")
+    await show(page, running.client.base_url.port, "search?service_name=hostile")
     for name, lines in (("NDJSON", 3), ("CSV", 4)):
         async with page.expect_download() as coming:
             await page.get_by_role("link", name=name).click()

@@ -2,24 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.integration.browser import Visit
-from tests.integration.logs_console import (
-    BULK,
-    TRACE,
-    assert_accessible,
-    assert_at_home,
-    assert_fits,
-    bridge_with_store,
-    show,
-    stored_logs,
-    visits,
-    write_all,
-)
+from tests.integration.console import assert_accessible_in_colours, assert_at_home, assert_fits, show
+from tests.integration.logs_console import BULK, TRACE, bridge_with_store, stored_logs, write_all
 from tests.integration.processes import Bridge
 from tests.integration.test_console_search import expect_total, rows
 
@@ -36,19 +26,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
         yield running
 
 
-@pytest.fixture
-async def visit() -> AsyncIterator[Visit]:
-    """A page of a headless browser."""
-    async with visits() as visit:
-        yield visit
-
-
-@pytest.fixture
-def page(visit: Visit) -> Page:
-    """The same, where only the page matters."""
-    return visit.page
-
-
 async def told(page: Page) -> int:
     """How many logs the histogram says to be in what is chosen."""
     status = page.locator(".histogram-told [role=status]")
@@ -60,7 +37,7 @@ async def told(page: Page) -> int:
 async def test_the_histogram_narrows_by_mouse(visit: Visit, running: Bridge) -> None:
     """Dragging, and click and shift-click, show just the logs of these bars; zooming out goes back."""
     page = visit.page
-    await show(page, running, PLACED)
+    await show(page, running.client.base_url.port, PLACED)
     await expect_total(page, BULK)
     bars = page.locator(".histogram-bars")
     box = await bars.bounding_box()
@@ -85,7 +62,7 @@ async def test_the_histogram_narrows_by_mouse(visit: Visit, running: Bridge) -> 
 
 async def test_the_histogram_narrows_by_keyboard(page: Page, running: Bridge) -> None:
     """Arrows choose a bar, with Shift several, their counts are told; Enter narrows, Escape lets go."""
-    await show(page, running, PLACED)
+    await show(page, running.client.base_url.port, PLACED)
     await page.locator(".histogram-bars").focus()
     await page.keyboard.press("End")
     one = await told(page)
@@ -104,7 +81,7 @@ async def test_the_histogram_narrows_by_keyboard(page: Page, running: Bridge) ->
 
 async def test_the_histogram_is_a_table_too(page: Page, running: Bridge) -> None:
     """The table holds the same counts, and each of its rows narrows the time."""
-    await show(page, running, PLACED)
+    await show(page, running.client.base_url.port, PLACED)
     await page.get_by_text("As a table").click()
     table = page.locator(".histogram-table table")
     totals = [int(text.replace(",", "")) for text in await table.locator("td:nth-child(7)").all_inner_texts()]
@@ -119,7 +96,7 @@ async def test_a_bridge_without_a_histogram(page: Page, running: Bridge, status:
     """A small line says so, and the search works."""
     problem = {"type": "about:blank", "status": status, "detail": "no"}
     await page.route("**/histogram?*", lambda route: route.fulfill(status=status, json=problem))
-    await show(page, running, PLACED)
+    await show(page, running.client.base_url.port, PLACED)
     await expect_total(page, BULK)
     await expect(page.get_by_text("the search works without it")).to_be_visible()
 
@@ -129,7 +106,7 @@ async def test_a_log_service_that_only_takes_logs(page: Page, running: Bridge) -
     problem = {"type": "about:blank", "status": 501, "detail": "this sink only writes"}
     for name in ("query", "histogram"):
         await page.route(f"**/{name}?*", lambda route: route.fulfill(status=501, json=problem))
-    await show(page, running, "search")
+    await show(page, running.client.base_url.port, "search")
     await expect(page.locator(".results [role=alert]")).to_contain_text("this sink only writes")
 
 
@@ -144,7 +121,7 @@ async def test_stale_answers_are_never_shown(page: Page, running: Bridge) -> Non
         await route.fulfill(json={"success": True, "logs": [], "total_count": 0, "error_message": ""})
 
     await page.route("**/query?q=late*", hold)
-    await show(page, running, "search?q=late")
+    await show(page, running.client.base_url.port, "search?q=late")
     await expect(page.locator(".result-list")).to_have_attribute("aria-busy", "true")
     await expect(page.locator(".result-count")).to_have_text("Searching…")
     async with page.expect_event("requestfailed", lambda request: "q=late" in request.url):
@@ -160,7 +137,7 @@ async def test_stale_answers_are_never_shown(page: Page, running: Bridge) -> Non
 
 async def test_all_of_it_by_keyboard(page: Page, running: Bridge) -> None:
     """/ goes to the text, Enter searches, Tab reaches the logs, arrows walk through them, Enter opens one."""
-    await show(page, running, "search")
+    await show(page, running.client.base_url.port, "search")
     await expect(rows(page)).to_have_count(100)
     await page.keyboard.press("/")
     await page.keyboard.type("order 12")
@@ -189,7 +166,7 @@ async def test_the_search_in_chinese_on_a_phone(visit: Visit, running: Bridge) -
     """On 360 pixels, in Chinese, nothing is wider than the page, in results, an open log, and a trace."""
     page = visit.page
     await page.set_viewport_size({"width": 360, "height": 740})
-    await show(page, running, "search?service_name=hostile")
+    await show(page, running.client.base_url.port, "search?service_name=hostile")
     await page.get_by_role("button", name="中文").click()
     await expect(page.get_by_role("heading", name="结果")).to_be_visible()
     await expect(page.locator(".result-count")).to_have_text("第 1–3 条，共 3 条")
@@ -198,7 +175,7 @@ async def test_the_search_in_chinese_on_a_phone(visit: Visit, running: Bridge) -
     await page.locator(".more-filters summary").click()
     await page.get_by_role("button", name="添加元数据条件").click()
     await assert_fits(page)
-    await show(page, running, f"search?trace_id={TRACE}&sort=time")
+    await show(page, running.client.base_url.port, f"search?trace_id={TRACE}&sort=time")
     await expect(page.get_by_role("heading", name="链路")).to_be_visible()
     await assert_fits(page)
     assert_at_home(visit)
@@ -209,9 +186,9 @@ async def test_the_search_in_chinese_on_a_phone(visit: Visit, running: Bridge) -
 )
 async def test_the_search_is_accessible(page: Page, running: Bridge, place: str) -> None:
     """axe finds nothing serious, light and dark, with a log and the table open."""
-    await show(page, running, place)
+    await show(page, running.client.base_url.port, place)
     await rows(page).first.locator(".log-toggle").click()
     if "sort" not in place:
         await page.get_by_text("As a table").click()
     await page.mouse.move(0, 0)
-    await assert_accessible(page)
+    await assert_accessible_in_colours(page)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,14 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.integration.browser import Visit
-from tests.integration.logs_console import (
-    HARMLESS,
-    HOSTILE,
-    TRACE,
-    assert_accessible,
-    assert_at_home,
-    assert_fits,
-    bridge_with_store,
-    show,
-    stored_logs,
-    visits,
-    write_all,
-)
+from tests.integration.console import assert_accessible_in_colours, assert_at_home, assert_fits, show
+from tests.integration.logs_console import HARMLESS, HOSTILE, TRACE, bridge_with_store, stored_logs, write_all
 from tests.integration.processes import Bridge, bridge, end, free_port, log_service
 
 pytestmark = pytest.mark.browser
+
+# Until the next one is drawn.
+PICTURE = "new Promise(requestAnimationFrame)"
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +27,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     """A bridge with its log service; each page follows what is new to it."""
     with bridge_with_store(tmp_path_factory.mktemp("tail")) as running:
         yield running
-
-
-@pytest.fixture
-async def visit() -> AsyncIterator[Visit]:
-    """A page of a headless browser."""
-    async with visits() as visit:
-        yield visit
-
-
-@pytest.fixture
-def page(visit: Visit) -> Page:
-    """The same, where only the page matters."""
-    return visit.page
 
 
 def rows(page: Page) -> Locator:
@@ -60,7 +39,7 @@ def state(page: Page, name: str) -> Locator:
 
 async def follow(page: Page, running: Bridge, place: str = "tail") -> None:
     """Open the tail and wait until it follows."""
-    await show(page, running, place)
+    await show(page, running.client.base_url.port, place)
     await state(page, "following").wait_for()
 
 
@@ -102,7 +81,7 @@ async def test_filters_of_the_tail(page: Page, running: Bridge) -> None:
             assert running.write("m", level=level, service_name=service).status_code == 200
     await expect(rows(page)).to_have_count(2)
     await expect(rows(page).locator(".log-level")).to_have_text(["WARN", "ERROR"])
-    await show(page, running, "tail?q=NEEDLE&level=error&metadata.user=7")
+    await show(page, running.client.base_url.port, "tail?q=NEEDLE&level=error&metadata.user=7")
     await state(page, "following").wait_for()
     for text, user in (("a needle", "7"), ("a needle", "8"), ("hay", "7"), ("needles", "7")):
         assert running.write(text, level="ERROR", user=user).status_code == 200
@@ -171,20 +150,20 @@ async def test_a_flood_is_sampled_and_the_page_answers(visit: Visit, running: Br
     """With more logs than can be shown it says that it samples, goes on drawing, and pauses at once."""
     page = visit.page
     await follow(page, running)
-    await page.evaluate(
-        "window.pictures = 0; (function next() { window.pictures += 1; requestAnimationFrame(next) })()"
-    )
     with flood(running) as written:
         sampling = re.compile(r"Showing 1 of [\d,]+ logs, [\d,]+/s")
         await expect(page.locator(".tail-rate")).to_have_text(sampling)
-        before = await page.evaluate("window.pictures")
-        await page.wait_for_function(f"window.pictures >= {before + 10}")
         batches = len(written)
+        for _ in range(10):
+            await page.evaluate(PICTURE)
+        while len(written) < batches + 5:
+            await page.evaluate(PICTURE)
         await page.get_by_role("button", name="Pause").click()
         await state(page, "paused").wait_for()
         await expect(page.locator(".tail-rate")).to_have_text(re.compile(r"[\d,]+ new"))
+        batches = len(written)
         while len(written) < batches + 5:
-            await page.evaluate("new Promise(requestAnimationFrame)")
+            await page.evaluate(PICTURE)
         await page.get_by_role("button", name="Resume").click()
         await state(page, "following").wait_for()
         assert await rows(page).count() <= 1000
@@ -253,7 +232,7 @@ async def test_refusals_are_explained(page: Page, running: Bridge, status: int, 
 
     await page.route("**/tail", refuse)
     await page.route("**/tail?*", refuse)
-    await show(page, running, "tail")
+    await show(page, running.client.base_url.port, "tail")
     await expect(state(page, "lost")).to_contain_text(text)
     assert len(asked) == 1
     await page.unroute_all()
@@ -294,7 +273,7 @@ async def test_the_tail_in_chinese_on_a_phone(visit: Visit, running: Bridge) -> 
     await rows(page).nth(1).locator(".log-toggle").click()
     await expect(page.get_by_role("button", name="跳到最新")).to_be_visible()
     await assert_fits(page)
-    await assert_accessible(page)
+    await assert_accessible_in_colours(page)
     await page.locator(".tail-filters > summary").click()
     await assert_fits(page)
     assert_at_home(visit)
@@ -308,4 +287,4 @@ async def test_the_tail_is_accessible(page: Page, running: Bridge) -> None:
     await rows(page).last.locator(".log-toggle").click()
     await page.get_by_role("button", name="Pause").click()
     await page.mouse.move(0, 0)
-    await assert_accessible(page)
+    await assert_accessible_in_colours(page)
