@@ -133,6 +133,34 @@ async def test_durable_writes_and_metadata_as_json(tmp_path: Path) -> None:
         await expect(page.get_by_text("will be delivered")).to_be_visible()
 
 
+async def test_whoever_logs_in_writes_and_tests(tmp_path: Path) -> None:
+    """With keys nothing shows before one is given; then its session is enough for all that it may do."""
+    key = create(tmp_path, "all", "--scope", "admin")
+    keys = {"LOGBRIDGE_KEYS_FILE": str(tmp_path / "keys.json"), "LOGBRIDGE_OPEN": ""}
+    async with consoles(tmp_path, **keys) as console:
+        page = console.page
+        await page.goto(f"http://{HOST}:{console.bridge.client.base_url.port}/console#write")
+        await page.locator("input[name=key]").fill("lbk_wrong")
+        await page.locator(".login button").click()
+        await expect(page.locator(".login [role=alert]")).to_be_visible()
+        await expect(page.locator("[name=message]")).to_have_count(0)
+        await page.locator("input[name=key]").fill(key)
+        await page.locator(".login button").click()
+        await page.locator("[name=message]").fill("m")
+        async with page.expect_request("**/write") as sent:
+            await page.locator(SEND).click()
+        assert "x-api-key" not in (await sent.value).headers
+        await expect(page.locator(".answer b")).to_have_text(re.compile("^200"))
+        await console.show("test")
+        await page.locator("[name=count]").fill("20")
+        await page.locator(SEND).click()
+        await expect(page.get_by_text("The test is over.")).to_be_visible()
+        await console.show("search")
+        await expect(page.locator(".logs > .log")).to_have_count(21)
+        await page.get_by_role("button", name="Log out all").click()
+        await expect(page.locator("input[name=key]")).to_be_visible()
+
+
 async def test_a_key_is_asked_for_where_the_session_is_not_enough(tmp_path: Path) -> None:
     """After a 401 a key can be given; the same is sent again with it, and it is kept nowhere."""
     key = create(tmp_path, "all", "--scope", "admin")
