@@ -40,7 +40,10 @@ def sink_files(settings: Settings) -> PemFiles | None:
         return files
     for field in ("sink_ca", "sink_cert"):
         if path := getattr(settings, field):
-            reason = f"is for grpcs://host:port, otlps://host:port and otlp+https://, and LOGBRIDGE_SINK is {settings.sink_url}: no TLS"
+            reason = (
+                "is for grpcs://host:port, otlps://host:port and otlp+https://, "
+                f"and LOGBRIDGE_SINK is {settings.sink_url}: no TLS"
+            )
             raise InvalidSetting(variable_of(field), path, reason)
     return None
 

@@ -134,7 +134,9 @@ class HttpConnections:
                     return await self._post(request, attempt)
         except TimeoutError:
             if attempt.sent:
-                return RpcFailure(Fate.TIMED_OUT, f"{self.address}: did not answer in time", may_go_again=True)
+                return RpcFailure(
+                    Fate.TIMED_OUT, f"{self.address}: did not answer in time", may_go_again=True
+                )
             return self._expired()
         except httpx.TransportError as error:
             if attempt.sent:
@@ -176,13 +178,11 @@ class HttpConnections:
         readable = body is not None and response.headers.get("content-encoding", "identity") == "identity"
         if status // 100 != 2:
             said = said_in(kind, body or b"") if readable else ""
-            return failure_of(
-                self.address, status, said, response.headers.get("retry-after", ""), time.time
-            )
+            return failure_of(self.address, status, said, response.headers.get("retry-after", ""), time.time)
         # Some receivers answer a success with no body, whatever its type.
         if body is None or not readable or (body and kind != PROTOBUF):
-            reason = f"{self.address}: the answer is not one of an OTLP receiver (HTTP {status}, {kind or 'no type'})"
-            return RpcFailure(Fate.LOST, reason)
+            answer = f"HTTP {status}, {kind or 'no type'}"
+            return RpcFailure(Fate.LOST, f"{self.address}: no OTLP receiver answers so ({answer})")
         return Answer(body, ours=False)
 
     def _opened(self) -> _Pool:
@@ -207,9 +207,7 @@ class HttpConnections:
 def _context(files: PemFiles) -> ssl.SSLContext:
     check(files, "client")
     context = (
-        ssl.create_default_context(cafile=files.ca)
-        if files.ca
-        else httpx.create_ssl_context(trust_env=False)
+        ssl.create_default_context(cafile=files.ca) if files.ca else httpx.create_ssl_context(trust_env=False)
     )
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if files.chain:

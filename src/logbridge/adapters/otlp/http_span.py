@@ -26,4 +26,6 @@ class RecordedPost:
         if self.code is None:
             self._span.end({}, "no_answer")
         else:
-            self._span.end({"http.response.status_code": self.code}, str(self.code) if self.code >= 400 else "")
+            self._span.end(
+                {"http.response.status_code": self.code}, str(self.code) if self.code >= 400 else ""
+            )

@@ -1,7 +1,7 @@
 """HTTP statuses of OTLP receivers, in one table: what each says of the records in the request.
 
-By the OTLP specification ("OTLP/HTTP Response", "Failures") and the table of docs/log-service.md: what may have
-been written is never called failed.
+By the OTLP specification ("OTLP/HTTP Response", "Failures") and the table of docs/log-service.md: what may
+have been written is never called failed.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""OtlpSink: entries go to a receiver of OpenTelemetry logs; what its answers mean, whichever way they come."""
+"""OtlpSink: entries go to a receiver of OpenTelemetry logs; what its answers mean, over gRPC and HTTP."""
 
 import asyncio
 import logging

@@ -76,7 +76,9 @@ def parse_headers(text: str) -> tuple[tuple[str, str], ...]:
         name, sign, value = part.partition("=")
         name, value = name.strip().lower(), unquote(value.strip())
         if not sign or not _HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
-            raise ValueError("allowed are headers such as x-tenant=shop,x-api-key=secret, with %2C for a comma")
+            raise ValueError(
+                "allowed are headers such as x-tenant=shop,x-api-key=secret, with %2C for a comma"
+            )
         if name in _OWN_HEADERS or name.startswith("grpc-") or name.endswith("-bin"):
             raise ValueError(f"the header {name} cannot be set here")
         pairs.append((name, value))
