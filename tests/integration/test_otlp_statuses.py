@@ -1,4 +1,4 @@
-"""What each status of an OTLP receiver means for the records, over gRPC and over HTTP; and HTTP's own traps."""
+"""What each status of an OTLP receiver means for the records, over gRPC and HTTP; and HTTP's own traps."""
 
 import asyncio
 import gzip
@@ -246,7 +246,7 @@ async def test_compression(length: int, encoding: str | None) -> None:
 
 
 async def test_connections_are_kept_and_bounded() -> None:
-    """One after the other use one connection; at once there are CONNECTIONS_MAX, and a check goes beside them."""
+    """In turn they use one connection; at once there are CONNECTIONS_MAX, and a check goes beside them."""
     async with HttpCollector() as peer, sink_to("http", peer.port) as sink:
         for _ in range(3):
             await sink.write([make_entry()], deadline=soon())
