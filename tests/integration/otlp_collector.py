@@ -60,7 +60,8 @@ class _Collector:
     """What both keep. stored: what got in. seen: messages of each request. headers: of each request.
 
     rejects: whether it rejects a record, by its message; the others of the request get in, and the answer
-    says only how many did not. gate: requests wait for it. entered: one has come.
+    says only how many did not. gate: requests wait for it. entered: one has come. keeps_first: they are
+    stored before they wait.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class _Collector:
         self.gate = asyncio.Event()
         self.gate.set()
         self.entered = asyncio.Event()
+        self.keeps_first = False
         self.script = script
         self.rejects = rejects
         self.port = 0
@@ -100,11 +102,13 @@ class _Collector:
         self.headers.append(headers)
         self.seen.append(messages)
         self.entered.set()
-        await self.gate.wait()
+        if not self.keeps_first:
+            await self.gate.wait()
         scripted = self.script(messages)
         if scripted is not None:
             return scripted
         self.stored.append(request)
+        await self.gate.wait()
         response = ExportLogsServiceResponse()
         if rejected := sum(map(self.rejects, messages)):
             response.partial_success.rejected_log_records = rejected
