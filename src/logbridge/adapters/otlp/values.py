@@ -120,7 +120,11 @@ def _plain(value: AnyValue) -> object:
         return members
     if field == "bytes_value" or (field == "double_value" and not math.isfinite(value.double_value)):
         raise _NotPlainError
-    return getattr(value, field) if field in ("string_value", "bool_value", "int_value", "double_value") else None
+    return (
+        getattr(value, field)
+        if field in ("string_value", "bool_value", "int_value", "double_value")
+        else None
+    )
 
 
 def _from_plain(value: object) -> AnyValue:
