@@ -82,7 +82,9 @@ def resource_told(of: ResourceLogs, depth_max: int) -> Told:
     told.fact(names.RESOURCE_DROPPED, of.resource.dropped_attributes_count)
     told.fact(names.RESOURCE_SCHEMA_URL, of.schema_url)
     if of.resource.entity_refs:
-        told.fact(names.RESOURCE_ENTITIES, json.dumps([*map(json_format.MessageToDict, of.resource.entity_refs)]))
+        told.fact(
+            names.RESOURCE_ENTITIES, json.dumps([*map(json_format.MessageToDict, of.resource.entity_refs)])
+        )
     return told
 
 
@@ -150,9 +152,7 @@ def _verbatim(given: dict[str, AnyValue]) -> dict[str, str]:
     return texts
 
 
-def _id(
-    told: Told, raw: bytes, length: int, name: str, given: dict[str, AnyValue], text_name: str
-) -> str:
+def _id(told: Told, raw: bytes, length: int, name: str, given: dict[str, AnyValue], text_name: str) -> str:
     if len(raw) == length:
         return raw.hex()
     if raw:

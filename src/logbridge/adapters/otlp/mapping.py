@@ -4,7 +4,7 @@ An entry that goes out and comes in again is the same entry, always. A record th
 is the same record, but for what docs/otlp-in.md lists as normalised. Pure: messages in, drafts out, and back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from google.protobuf import json_format
 from msgspec import Struct, field
@@ -23,7 +23,8 @@ from logbridge.adapters.otlp.outgoing import (
 from logbridge.domain.entry import EntryDraft, LogEntry
 from logbridge.domain.errors import InvalidEntry
 
-# Protobuf reads 100 messages within each other, and a map within a map is three: deeper values go out as text.
+# Protobuf reads 100 messages within each other, and a map within a map is three: what is deeper goes out as
+# text.
 OUT_DEPTH_MAX = 25
 
 
@@ -35,18 +36,29 @@ def drafts_of(request: ExportLogsServiceRequest, depth_max: int) -> list[EntryDr
     drafts: list[EntryDraft | InvalidEntry] = []
     for of_resource in request.resource_logs:
         for of_scope in of_resource.scope_logs:
-            drafts += _drafts_of_scope(of_resource, of_scope, depth_max)
+            drafts += drafts_of_scope(of_resource, of_scope, of_scope.log_records, depth_max)
     return drafts
 
 
-def _drafts_of_scope(
-    of_resource: ResourceLogs, of_scope: ScopeLogs, depth_max: int
-) -> list[EntryDraft | InvalidEntry]:
+def drafts_of_scope(
+    of_resource: ResourceLogs,
+    of_scope: ScopeLogs,
+    records: Iterable[LogRecord | InvalidEntry],
+    depth_max: int,
+) -> Iterator[EntryDraft | InvalidEntry]:
+    """As drafts_of(), for records that come one at a time; an InvalidEntry among them stays one."""
+    common: tuple[Told, Told] | InvalidEntry
     try:
-        resource, scope = resource_told(of_resource, depth_max), scope_told(of_scope, depth_max)
+        common = resource_told(of_resource, depth_max), scope_told(of_scope, depth_max)
     except InvalidEntry as error:
-        return [error] * len(of_scope.log_records)
-    return [_draft_or_error(record, resource, scope, depth_max) for record in of_scope.log_records]
+        common = error
+    for record in records:
+        if isinstance(record, InvalidEntry):
+            yield record
+        elif isinstance(common, InvalidEntry):
+            yield common
+        else:
+            yield _draft_or_error(record, *common, depth_max)
 
 
 def _draft_or_error(

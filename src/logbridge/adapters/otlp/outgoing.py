@@ -84,7 +84,7 @@ def verbatim_metadata(entry: LogEntry) -> Sorted:
 def _kinds(text: str) -> dict[str, str]:
     kinds = json.loads(text)
     if not isinstance(kinds, dict):
-        raise ValueError(f"{names.TYPES} is not an object")  # noqa: TRY004 (as for any other text that is not ours)
+        raise ValueError(f"{names.TYPES} is not an object")
     return kinds
 
 

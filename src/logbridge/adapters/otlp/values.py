@@ -7,7 +7,7 @@ Protobuf Encoding"), which tells bytes, NaN and the order of equal keys apart, b
 import base64
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from google.protobuf import json_format
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
@@ -60,23 +60,10 @@ def value_of(text: str, kind: str) -> AnyValue:
 
 
 def _value_of(text: str, kind: str) -> AnyValue:
-    if kind == STRING:
-        return AnyValue(string_value=text)
-    if kind == NULL:
-        return AnyValue()
-    if kind == _BOOL:
-        return AnyValue(bool_value=bool(("false", "true").index(text)))
-    if kind == _INT:
-        return AnyValue(int_value=int(text))
-    if kind == _DOUBLE:
-        return AnyValue(double_value=_NOT_FINITE[text] if text in _NOT_FINITE else float(text))
-    if kind == BYTES:
-        return AnyValue(bytes_value=base64.b64decode(text, validate=True))
-    if kind in (_ARRAY, _MAP):
-        return _from_plain(json.loads(text))
-    if kind == _OTLP_JSON:
-        return json_format.ParseDict(json.loads(text), AnyValue())
-    raise ValueError(f"expected a kind of value, got {kind[:40]!r}")
+    read = _READERS.get(kind)
+    if read is None:
+        raise ValueError(f"expected a kind of value, got {kind[:40]!r}")
+    return read(text)
 
 
 def deeper_than(value: AnyValue, depth_max: int) -> bool:
@@ -120,7 +107,11 @@ def _plain(value: AnyValue) -> object:
         return members
     if field == "bytes_value" or (field == "double_value" and not math.isfinite(value.double_value)):
         raise _NotPlainError
-    return getattr(value, field) if field in ("string_value", "bool_value", "int_value", "double_value") else None
+    return (
+        getattr(value, field)
+        if field in ("string_value", "bool_value", "int_value", "double_value")
+        else None
+    )
 
 
 def _from_plain(value: object) -> AnyValue:
@@ -138,3 +129,16 @@ def _from_plain(value: object) -> AnyValue:
         pairs = [KeyValue(key=name, value=_from_plain(inner)) for name, inner in value.items()]
         return AnyValue(kvlist_value=KeyValueList(values=pairs))
     return AnyValue()
+
+
+_READERS: dict[str, Callable[[str], AnyValue]] = {
+    STRING: lambda text: AnyValue(string_value=text),
+    NULL: lambda _: AnyValue(),
+    _BOOL: lambda text: AnyValue(bool_value=bool(("false", "true").index(text))),
+    _INT: lambda text: AnyValue(int_value=int(text)),
+    _DOUBLE: lambda text: AnyValue(double_value=_NOT_FINITE.get(text) or float(text)),
+    BYTES: lambda text: AnyValue(bytes_value=base64.b64decode(text, validate=True)),
+    _ARRAY: lambda text: _from_plain(json.loads(text)),
+    _MAP: lambda text: _from_plain(json.loads(text)),
+    _OTLP_JSON: lambda text: json_format.ParseDict(json.loads(text), AnyValue()),
+}

@@ -11,6 +11,7 @@ from logbridge.domain.access import Scope as Right
 from logbridge.entrypoints.http.endpoints import Endpoints
 from logbridge.entrypoints.http.export import Export
 from logbridge.entrypoints.http.load_test import LoadTest
+from logbridge.entrypoints.http.otlp import Otlp
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import Problem
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
@@ -43,6 +44,7 @@ class Parts(Struct, frozen=True):
     """What answers the operations."""
 
     endpoints: Endpoints
+    otlp: Otlp
     load_test: LoadTest
     export: Export
     tail: Tail
@@ -52,7 +54,10 @@ class Parts(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True):
-    """One thing to ask. handler: makes its ASGI endpoint. right: what a key needs for it, if anything."""
+    """One thing to ask. handler: makes its ASGI endpoint. right: what a key needs for it, if anything.
+
+    request_texts: examples of the texts that it takes besides JSON, or instead, by media type.
+    """
 
     name: str
     method: str
@@ -68,6 +73,7 @@ class Operation(Struct, frozen=True):
     tag: str = ""
     # Whether a key is needed though it needs no right.
     asks_who: bool = False
+    request_texts: dict[str, str] = {}
 
 
 REFUSALS = (400, 401, 403, 413, 415, 422, 429)

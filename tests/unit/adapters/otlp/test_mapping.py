@@ -1,6 +1,5 @@
 """OTLP's log data model and entries: each into the other, and back."""
 
-import math
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -20,7 +19,6 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from logbridge.adapters.otlp import names
 from logbridge.adapters.otlp.mapping import drafts_of, to_request
 from logbridge.domain.entry import EntryDraft, EntryMaker, LogEntry, LogLevel
-from logbridge.domain.errors import InvalidEntry
 from logbridge.domain.timestamp import rfc3339_utc
 from tests.factories import make_entry
 
@@ -76,8 +74,16 @@ def _containers(inner: st.SearchStrategy[AnyValue]) -> st.SearchStrategy[AnyValu
 
 values = st.recursive(scalars, _containers, max_leaves=6)
 taken = st.sampled_from(
-    [*sorted(names.OF_RECORD | names.OF_SCOPE | names.OF_RESOURCE), "resource.a", "scope.attributes.a"]
-    + ["attribute.a", "attribute.otel.types", "trace_id", "span_id", "a"]
+    [
+        *sorted(names.OF_RECORD | names.OF_SCOPE | names.OF_RESOURCE),
+        "resource.a",
+        "scope.attributes.a",
+        "attribute.a",
+        "attribute.otel.types",
+        "trace_id",
+        "span_id",
+        "a",
+    ]
 )
 keys = st.one_of(texts, taken)
 attributes = st.dictionaries(keys, values, max_size=4).map(
@@ -178,8 +184,26 @@ moments = st.one_of(
 facts = st.one_of(
     texts,
     st.sampled_from(
-        ['{"a":"int"}', "{}", "[]", '{"a":5}', "int", "none", "empty string", "5", "0", "true", "NaN", NOW]
-        + ["[" * 5000, '{"b":"array"}', '{"resource.service.name":"map"}', "00" * 16, "-1", "observed"]
+        [
+            '{"a":"int"}',
+            "{}",
+            "[]",
+            '{"a":5}',
+            "int",
+            "none",
+            "empty string",
+            "5",
+            "0",
+            "true",
+            "NaN",
+            NOW,
+            "[" * 5000,
+            '{"b":"array"}',
+            '{"resource.service.name":"map"}',
+            "00" * 16,
+            "-1",
+            "observed",
+        ]
     ),
 )
 ids = st.one_of(texts, st.sampled_from(["ab" * 16, "AB" * 16, "00" * 16, "ab" * 8, "1 " * 16]))
@@ -191,7 +215,9 @@ entries = st.builds(
     message=texts.filter(bool),
     timestamp=moments,
     metadata=st.dictionaries(
-        st.one_of(keys, st.sampled_from(["b", "log.record.uid", "logbridge.timestamp", "logbridge.metadata"])),
+        st.one_of(
+            keys, st.sampled_from(["b", "log.record.uid", "logbridge.timestamp", "logbridge.metadata"])
+        ),
         facts,
         max_size=5,
     ),
