@@ -19,6 +19,7 @@ from logbridge.domain.ports import LogSink
 from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.openapi import openapi_document
+from logbridge.entrypoints.http.otlp import EXAMPLE, PATH
 from logbridge.entrypoints.http.routes import operations
 from logbridge.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.serving import API, FAST, UnreadableSink, serving
@@ -39,6 +40,7 @@ BODIES: dict[str, Any] = {
     f"{API}/write": ENTRY,
     f"{API}/batch": {"log_entries": [ENTRY]},
     f"{API}/concurrent-test": {"count": 1},
+    PATH: EXAMPLE,
 }
 # A bridge that has not started is asked below; a stream without end is read in test_http.py and test_read.py,
 # a download, which is no JSON, in test_export.py.

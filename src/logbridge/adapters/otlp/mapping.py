@@ -7,6 +7,7 @@ is the same record, but for what docs/otlp-in.md lists as normalised. Pure: mess
 from collections.abc import Iterable, Iterator, Sequence
 
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from msgspec import Struct, field
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
@@ -105,7 +106,7 @@ class _Groups:
             resource, scope = self._place(metadata)
             record = record_of(entry, metadata)
             draft = draft_of(record, resource.told, scope.told, OUT_DEPTH_MAX)
-        except (ValueError, TypeError, json_format.Error, RecursionError, InvalidEntry):
+        except (ValueError, TypeError, json_format.Error, DecodeError, RecursionError, InvalidEntry):
             return False
         if not _is(draft, entry):
             return False

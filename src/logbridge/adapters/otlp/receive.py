@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
 from logbridge.adapters.otlp.mapping import drafts_of_scope
@@ -43,7 +44,8 @@ class Reader:
         Raises InvalidRequest where it is no such request, or has too much in it.
         """
         left = RECORDS_MAX
-        _, resources = _split(body, 1, left)
+        common, resources = _split(body, 1, left)
+        _parsed(common, ExportLogsServiceRequest())
         for resource in resources:
             common, scopes = _split(resource, 2, left)
             of_resource = self._common(common, ResourceLogs())
@@ -115,7 +117,8 @@ def _parsed(raw: bytes, message: M) -> M:
     try:
         message.ParseFromString(raw)
     except DecodeError:
-        reason = f"these bytes are not a {type(message).__name__} (a string may not be UTF-8)"
+        kind = type(message).__name__
+        reason = f"these bytes are not a {kind} (a string may not be UTF-8, or it is nested too deep)"
         raise InvalidRequest("$", reason) from None
     return message
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
 STRING = "string"
@@ -55,7 +56,7 @@ def value_of(text: str, kind: str) -> AnyValue:
     """The value of text_of(). Raises ValueError for text that is none of its kind, and for no such kind."""
     try:
         return _value_of(text, kind)
-    except (json_format.Error, TypeError, AttributeError, RecursionError) as error:
+    except (json_format.Error, DecodeError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"expected a value of kind {kind}: {error}") from None
 
 

@@ -206,7 +206,6 @@ _OTLP = Operation(
                 (413, 3, "The body is too large, or every record is."),
                 (415, 3, "A media type or an encoding that is not supported."),
                 (429, 8, "More requests than this key or this address may make."),
-                (502, 14, "The log service cannot take it now: send it again."),
                 (503, 14, "Too much in flight, or the log service is not reachable: send it again."),
                 (504, 4, "The log service did not answer in time: send it again."),
             )

@@ -229,6 +229,8 @@ entries = st.builds(
 
 @given(st.lists(entries, max_size=5, unique_by=lambda entry: entry.id))
 @example([make_entry(metadata={"otel.types": '{"a":"array"}', "a": "[" * 100_000})])
+@example([make_entry(metadata={"otel.types": '{"a":"array"}', "a": "[" * 47 + "]" * 47})])
+@example([make_entry(metadata={"otel.types": '{"a":"array"}', "a": "[" * 60 + "]" * 60})])
 def test_an_entry_comes_in_as_it_went_out(sent: list[LogEntry]) -> None:
     """Any entry survives OTLP, whatever its metadata is called and holds."""
     request = ExportLogsServiceRequest.FromString(to_request(sent).SerializeToString())
