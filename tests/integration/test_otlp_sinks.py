@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from random import Random
 from typing import Any
 
@@ -12,13 +12,14 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceResponse,
 )
 
-from logbridge.adapters.otlp.grpc_sink import OtlpGrpcSink
+from logbridge.adapters.otlp.grpc_sink import SERVICE, OtlpGrpcSink
 from logbridge.adapters.otlp.http_sink import OtlpHttpSink
 from logbridge.adapters.otlp.sink import SAID_CHARS_MAX, SINGLES_AFTER_PARTIAL_S, OtlpSink
 from logbridge.domain.entry import LogLevel
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
 from logbridge.domain.policy import BatchPolicy
 from logbridge.domain.ports import Deadline, LogSink
+from logbridge.domain.trace import Trace
 from logbridge.entrypoints.container import close, make_container
 from logbridge.entrypoints.settings import Settings
 from logbridge.entrypoints.sinks import reader_of
@@ -295,3 +296,42 @@ async def _until_accepted(sink: OtlpSink) -> None:
             if isinstance(outcome, Accepted):
                 return
             await asyncio.sleep(0.05)
+
+
+class _Recorder:
+    """A Tracer and its Spans, which keeps what it is told."""
+
+    trace = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "01", "")
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def begin(
+        self, name: str, attributes: Mapping[str, str | int], traces: tuple[Trace, ...], *, inbound: bool
+    ) -> "_Recorder":
+        self.told.append((name, dict(attributes), traces, inbound))
+        return self
+
+    def end(self, attributes: Mapping[str, str | int], fault: str = "") -> None:
+        self.told.append((dict(attributes), fault))
+
+    async def aclose(self, within_s: float) -> None:
+        """Nothing is open."""
+
+
+async def test_each_request_is_recorded_and_told_its_trace(way: str) -> None:
+    """A span for each request, one without an answer too; the receiver is told it as its traceparent."""
+    tracer = _Recorder()
+    async with collector(way) as peer, sink_to(way, peer.port, tracer=tracer) as sink:
+        await sink.write([make_entry()], deadline=soon())
+    assert peer.headers[0]["traceparent"] == tracer.trace.parent
+    (name, attributes, _, inbound), ended = tracer.told
+    assert name == ("POST" if way == "http" else f"{SERVICE}/Export")
+    assert (attributes["server.address"], attributes["server.port"]) == ("127.0.0.1", peer.port)
+    assert not inbound
+    status = {"http.response.status_code": 200} if way == "http" else {"rpc.grpc.status_code": 0}
+    assert ended == (status, "")
+    tracer.told.clear()
+    async with sink_to(way, free_port(), tracer=tracer) as sink:
+        await sink.write([make_entry()], deadline=soon())
+    assert tracer.told[-1][1] == ("no_answer" if way == "http" else "UNAVAILABLE")
