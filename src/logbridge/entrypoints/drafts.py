@@ -1,12 +1,12 @@
 """What a Python caller gives, as JSON would hold it; it shares nothing with the caller any more."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from logbridge.domain.entry import EntryDraft, LogLevel, classify
-from logbridge.domain.errors import InvalidEntry
+from logbridge.domain.errors import InvalidEntry, InvalidRequest
 from logbridge.domain.timestamp import rfc3339
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -17,8 +17,15 @@ def draft_of(raw: object) -> EntryDraft:
     return classify(plain_fields(raw) if isinstance(raw, Mapping) else raw)
 
 
-def draft_or_error(raw: object) -> EntryDraft | InvalidEntry:
-    """As draft_of(), for one entry of a batch."""
+def drafts_of(raw_entries: Iterable[object]) -> list[EntryDraft | InvalidEntry]:
+    """As draft_of(), for each of a batch. Raises InvalidRequest for what cannot be gone through."""
+    try:
+        return [_draft_or_error(raw) for raw in raw_entries]
+    except TypeError as error:
+        raise InvalidRequest("$.log_entries", f"expected a list of dicts: {error}") from None
+
+
+def _draft_or_error(raw: object) -> EntryDraft | InvalidEntry:
     try:
         return draft_of(raw)
     except InvalidEntry as error:

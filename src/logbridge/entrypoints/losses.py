@@ -63,4 +63,9 @@ class Losses:
             self._said += count
             self._next_line_s = self._monotonic() + REPORT_S
             # %r: the reason may hold what somebody sent, and must stay one line.
-            logger.warning("%d logs are lost (%d since the start): %r", count, self._said, self._reason)
+            logger.warning(
+                "logs lost: %d, %d since the start; the reason of the last one: %r",
+                count,
+                self._said,
+                self._reason,
+            )

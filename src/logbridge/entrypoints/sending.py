@@ -67,7 +67,7 @@ class Sending:
         failures = 0
         while True:
             batch, reason = self._attempt(batch)
-            if not batch or self._tally.is_given_up:
+            if not batch:
                 return
             failures += 1
             next_s = self._next_s(failures, min(until_s, self._close_by_s))
@@ -79,6 +79,8 @@ class Sending:
                 return
             self._losses.tell()
             self._wait_until(next_s)
+            if self._tally.is_given_up:
+                return
 
     def _next_s(self, failures: int, limit_s: float) -> float | None:
         """When to try again, at the limit at the latest; None if it is over."""
