@@ -43,9 +43,7 @@ class PrivateLoop:
         """
         if threading.current_thread() is self._thread:
             work.close()
-            raise LoopGone(
-                "logbridge's own thread cannot wait for a write: use AsyncLogServiceClient in a sink"
-            )
+            raise LoopGone("logbridge's own thread cannot wait for itself: a sink may await, and never block")
         return self._begin(work).result()
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
