@@ -64,8 +64,5 @@ class Losses:
             self._next_line_s = self._monotonic() + REPORT_S
             # %r: the reason may hold what somebody sent, and must stay one line.
             logger.warning(
-                "logs lost: %d, %d since the start; the reason of the last one: %r",
-                count,
-                self._said,
-                self._reason,
+                "logs lost: %d, %d since the start; last reason: %r", count, self._said, self._reason
             )

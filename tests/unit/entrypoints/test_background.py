@@ -277,7 +277,7 @@ def test_a_field_may_have_any_name(begin: Begin) -> None:
 def test_only_what_failed_goes_again(begin: Begin) -> None:
     """Accepted and refused logs are settled; failed and unknown ones go again, with the id they had."""
     answers = {"a": accept, "r": refuse, "f": fail, "u": lose}
-    service = Held(lambda entry: accept(entry), lambda entry: answers[entry["message"]](entry))
+    service = Held(accept, lambda entry: answers[entry["message"]](entry))
     background = begin(service, clock=Time().clock)
     background.log("0")
     service.begun.get(timeout=WAIT_S)
@@ -337,7 +337,7 @@ def test_what_the_service_asks_for_is_honoured(begin: Begin) -> None:
 
 
 def test_a_wait_beyond_the_budget_holds_for_the_next_batch(begin: Begin) -> None:
-    """Asked to stay away for longer than retry_s, the batch is dropped, and the next waits, retry_s at most."""
+    """Asked to stay away beyond retry_s, the batch is dropped, and the next waits, retry_s at most."""
     time = Time()
     background = begin(
         Service(lambda entry: Failed("", "busy", retry_after_s=86_400)), clock=time.clock, retry_s=10
@@ -396,7 +396,7 @@ def test_closing_ends_a_pause_and_tries_once_more(begin: Begin) -> None:
 
 
 def test_closing_is_bounded_and_says_what_is_lost(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
-    """What is not acknowledged in time is dropped, counted and told in one line; a late answer is not counted."""
+    """What is not acknowledged in time is dropped, counted and told in one line, and stays dropped."""
     service = Held()
     background = begin(service)
     background.log("0")
@@ -407,7 +407,7 @@ def test_closing_is_bounded_and_says_what_is_lost(begin: Begin, caplog: pytest.L
     reason = "not acknowledged within the 0 s that closing may take"
     assert background.counts == Counts(0, 0, 0, 2, reason)
     (record,) = caplog.records
-    assert record.getMessage() == f"logs lost: 2, 2 since the start; the reason of the last one: {reason!r}"
+    assert record.getMessage() == f"logs lost: 2, 2 since the start; last reason: {reason!r}"
     service.let_go()
     assert background.close(0)
     assert background.counts == Counts(0, 0, 0, 2, reason)
