@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -20,9 +21,9 @@ from msgspec.structs import replace
 from logbridge.domain.entry import EntryDraft, LogLevel, classify
 from logbridge.domain.errors import InvalidEntry, InvalidRequest, InvalidSetting
 from logbridge.domain.outcome import Refused
-from logbridge.domain.plain import json_value
 from logbridge.domain.ports import LogSink
 from logbridge.domain.service import LogBridge
+from logbridge.domain.timestamp import rfc3339
 from logbridge.entrypoints.container import Container, make_container
 from logbridge.entrypoints.private_loop import LoopGone, PrivateLoop, private_loop
 from logbridge.entrypoints.results import BatchResult, WriteResult, batch_result, write_result
@@ -238,11 +239,17 @@ def _plain(value: Any, path: str) -> Any:
     if type(value) in _PLAIN:
         return value
     try:
-        return json.loads(json.dumps(value, ensure_ascii=False, default=json_value))
+        return json.loads(json.dumps(value, ensure_ascii=False, default=_json_value))
     # Whatever a caller's own __str__ raises is about this one entry, and no reason to stop the program.
     except Exception as error:
         reason = f"cannot be written as JSON: {type(error).__name__}: {error}"
         raise InvalidEntry(path, reason) from None
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return rfc3339(value) if isinstance(value, datetime) else str(value)
 
 
 class _Process:
