@@ -1,0 +1,51 @@
+"""What was lost of logs that nobody waits for: said at once, then in one line each REPORT_S at most."""
+
+import logging
+from collections.abc import Callable
+
+OnDrop = Callable[[int, str], object]
+REPORT_S = 30.0
+
+# A handler that sends logs leaves out the records of this logger: a loss must not make another one.
+logger = logging.getLogger("logbridge.client")
+
+
+class Losses:
+    """Counts what is lost, and tells of it. monotonic: seconds of a clock that only goes forward."""
+
+    def __init__(self, on_drop: OnDrop | None, monotonic: Callable[[], float]) -> None:
+        self._on_drop = on_drop
+        self._monotonic = monotonic
+        self._noted = 0  # ever
+        self._called = 0  # of these, what on_drop was told
+        self._said = 0  # and what the log says
+        self._reason = ""
+        self._next_line_s = float("-inf")
+
+    def note(self, count: int, reason: str) -> bool:
+        """So many are lost; True if there was nothing to tell of before. Nothing else happens here: the
+        caller holds a lock.
+        """
+        first = self._noted == self._said
+        self._noted += count
+        self._reason = reason
+        return first
+
+    def due_s(self) -> float | None:
+        """Seconds until the next line may be written, None with nothing to say."""
+        return None if self._noted == self._said else max(0.0, self._next_line_s - self._monotonic())
+
+    def tell(self, *, at_once: bool = False) -> None:
+        """Call on_drop, and write the line if it is due. at_once: the line does not wait for its turn."""
+        noted, reason = self._noted, self._reason
+        if self._on_drop is not None and noted != self._called:
+            count, self._called = noted - self._called, noted
+            try:
+                self._on_drop(count, reason)
+            except Exception:
+                logger.exception("on_drop failed")
+        if noted != self._said and (at_once or self.due_s() == 0):
+            count, self._said = noted - self._said, noted
+            self._next_line_s = self._monotonic() + REPORT_S
+            # %r: the reason may hold what somebody sent, and must stay one line.
+            logger.warning("%d logs are lost (%d since the start): %r", count, noted, reason)
