@@ -1,50 +1,28 @@
-"""The synchronous client."""
+"""The synchronous client: each call takes the steps of Calls, one after the other."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
 from typing import Any, Unpack
 
+from httpx_sse import EventSource
+
+from logbridge.domain.export import Place
 from logbridge.entrypoints.http.schema import Health, LogRecord
 from logbridge.entrypoints.http.stats import Stats
-from logbridge.http.questions import Filters
+from logbridge.http.base import BridgeClient
+from logbridge.http.errors import BridgeError
+from logbridge.http.following import Following
+from logbridge.http.questions import ALL, PAGE_LOGS, Filters, filter_of, page_of
 from logbridge.http.results import BatchResult, Page, StreamResult, WriteResult
+from logbridge.http.sending import Sender
 
 
-class Client:
-    """A bridge at ``base_url``; signatures first, what they do follows."""
+class Client(BridgeClient):
+    """Talks to the bridge at ``base_url``, from any thread; settings as of BridgeClient.
 
-    def __init__(self, base_url: str, *, key: str | None = None) -> None:
-        raise NotImplementedError
+    A process that was forked opens connections of its own. Every call raises BridgeError, see errors.py.
+    """
 
-    def write(self, message: str, **fields: Any) -> WriteResult:
-        raise NotImplementedError
-
-    def write_batch(self, entries: Iterable[Mapping[str, Any]]) -> BatchResult:
-        raise NotImplementedError
-
-    def stream(self, entries: Iterable[Mapping[str, Any]]) -> StreamResult:
-        raise NotImplementedError
-
-    def query(self, **filters: Unpack[Filters]) -> Iterator[LogRecord]:
-        raise NotImplementedError
-
-    def page(self, *, limit: int = 100, offset: int = 0, **filters: Unpack[Filters]) -> Page:
-        raise NotImplementedError
-
-    def tail(self, **filters: Unpack[Filters]) -> Iterator[LogRecord]:
-        raise NotImplementedError
-
-    def health(self) -> Health:
-        raise NotImplementedError
-
-    def stats(self, *, history_s: int = 0) -> Stats:
-        raise NotImplementedError
-
-    def log(self, message: str, **fields: Any) -> bool:
-        """Hand a log to the background; returns at once, False when it was dropped."""
-        raise NotImplementedError
-
-    def flush(self, *, timeout_s: float = 5.0) -> bool:
-        raise NotImplementedError
-
-    def close(self, *, timeout_s: float = 5.0) -> bool:
-        raise NotImplementedError
+    def __init__(self, base_url: str, **settings: Any) -> None:
+        super().__init__(base_url, **settings)
+        self._sender = Sender(self._options, self._sleep)

@@ -8,22 +8,25 @@ from typing import Any
 from msgspec import Struct
 from uuid_utils import uuid7
 
-from logbridge.domain.entry import LogLevel
 from logbridge.domain.errors import InvalidEntry
-from logbridge.domain.plain import json_value
 from logbridge.domain.timestamp import rfc3339_utc
+from logbridge.entrypoints.drafts import plain_fields
 
 STREAM_PIECE_BYTES = 64 * 1024
 
 
 class Drafted(Struct, frozen=True):
-    """An entry as it is sent. Sent again it is the same bytes: only so is it stored once."""
+    """An entry as it is sent. Sent again it is the same bytes: only so is it stored once.
+
+    index: int, its place in the batch of the caller.
+    """
 
     log_id: str
     content: bytes
+    index: int = 0
 
 
-def drafted(fields: object) -> Drafted:
+def drafted(fields: object, index: int = 0) -> Drafted:
     """The entry of a caller's mapping, which is not changed.
 
     An entry without a log_id gets a UUIDv7 (RFC 9562), one without a timestamp the time of now.
@@ -31,49 +34,44 @@ def drafted(fields: object) -> Drafted:
     """
     if not isinstance(fields, Mapping):
         raise InvalidEntry("$", f"expected a mapping, got {type(fields).__name__}")
-    entry: dict[Any, Any] = {"timestamp": None, **fields}
+    entry = plain_fields(fields)
     if not entry.get("log_id"):
         entry["log_id"] = str(uuid7())
-    if entry["timestamp"] is None:
+    if entry.get("timestamp") is None:
         entry["timestamp"] = rfc3339_utc(time.time_ns() // 1000)
-    if isinstance(level := entry.get("level"), LogLevel):
-        entry["level"] = level.name
-    return Drafted(str(entry["log_id"]), _content(entry))
-
-
-def _content(entry: dict[Any, Any]) -> bytes:
     try:
-        return _json(entry).encode()
+        content = _content(entry).encode()
     except UnicodeEncodeError:
         raise InvalidEntry("$", "it has half of a surrogate pair, which is not text") from None
-    # Most entries need no second look. Whatever a caller's own __str__ raises is about this one entry.
-    except Exception:
-        return _json({name: _finite(name, value) for name, value in entry.items()}).encode()
+    except ValueError as error:
+        raise InvalidEntry("$", f"cannot be written as JSON: {error}") from None
+    return Drafted(str(entry["log_id"]), content, index)
 
 
-def _json(entry: dict[Any, Any]) -> str:
-    return json.dumps(entry, ensure_ascii=False, allow_nan=False, default=json_value, separators=(",", ":"))
-
-
-def _finite(name: object, value: Any) -> Any:
-    """The value, or its text where it holds NaN or an infinity, which JSON lacks: in metadata all is text."""
-    if name == "metadata" and isinstance(value, Mapping):
-        return {inner: _finite(f"metadata.{inner}", item) for inner, item in value.items()}
+def _content(entry: dict[str, Any]) -> str:
     try:
-        text = json.dumps(value, ensure_ascii=False, default=json_value, separators=(",", ":"))
-        text.encode()
-    except Exception as error:
-        reason = f"cannot be written as JSON: {type(error).__name__}: {error}"
-        raise InvalidEntry(f"$.{str(name)[:100]}", reason) from None
-    try:
-        json.dumps(value, allow_nan=False, default=json_value)
+        return _json(entry, allow_nan=False)
     except ValueError:
-        return text
+        return _json({name: _finite(name, value) for name, value in entry.items()}, allow_nan=False)
+
+
+def _finite(name: str, value: Any) -> Any:
+    """The value, or its text where it has NaN or an infinity, which JSON lacks: in metadata all becomes text."""
+    if name == "metadata" and isinstance(value, dict):
+        return {inner: _finite("", item) for inner, item in value.items()}
+    try:
+        _json(value, allow_nan=False)
+    except ValueError:
+        return _json(value, allow_nan=True)
     return value
 
 
+def _json(value: object, *, allow_nan: bool) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=allow_nan, separators=(",", ":"))
+
+
 class Lines:
-    """The body of a stream: a line of JSON for each entry, in pieces of about 64 KiB.
+    """The body of a stream: a line of JSON for each entry, in pieces of about STREAM_PIECE_BYTES.
 
     begun: whether an entry was taken from the caller, who has it no more.
     """
@@ -86,24 +84,18 @@ class Lines:
     def of(self, entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
         """The pieces, each made when it is wanted. Raises InvalidEntry as drafted()."""
         for entry in entries:
-            if self._full(entry):
+            if self._fills(entry):
                 yield self._piece()
         yield self._piece()
 
-    async def of_async(
-        self, entries: AsyncIterable[Mapping[str, Any]] | Iterable[Mapping[str, Any]]
-    ) -> AsyncIterator[bytes]:
-        """As of(), for entries that may have to be awaited."""
-        if not isinstance(entries, AsyncIterable):
-            for piece in self.of(entries):
-                yield piece
-            return
+    async def of_async(self, entries: AsyncIterable[Mapping[str, Any]]) -> AsyncIterator[bytes]:
+        """As of(), for entries that are awaited."""
         async for entry in entries:
-            if self._full(entry):
+            if self._fills(entry):
                 yield self._piece()
         yield self._piece()
 
-    def _full(self, entry: Mapping[str, Any]) -> bool:
+    def _fills(self, entry: Mapping[str, Any]) -> bool:
         self.begun = True
         line = drafted(entry).content
         self._waiting += (line, b"\n")

@@ -1,7 +1,10 @@
 """What a call over HTTP answers."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
+from logbridge.domain.outcome import Accepted, Outcome
 from logbridge.entrypoints.http.schema import LogRecord
 
 
@@ -19,30 +22,26 @@ class WriteResult(Struct, frozen=True):
 
 
 class BatchResult(Struct, frozen=True):
-    """What became of each log of a batch, in the order given."""
+    """What became of each log of a batch, in the order given. errors: ``Entry 5: why``, counted from 0."""
 
+    total_count: int
+    success_count: int
+    error_count: int
+    errors: list[str]
     results: list[WriteResult]
 
-    @property
-    def total_count(self) -> int:
-        """All logs of the batch."""
-        return len(self.results)
 
-    @property
-    def success_count(self) -> int:
-        """Those that were acknowledged."""
-        return sum(result.success for result in self.results)
+def batch_result(outcomes: Iterable[Outcome]) -> BatchResult:
+    """The answer for the outcomes of a batch."""
+    results = [_write_result(outcome) for outcome in outcomes]
+    errors = [f"Entry {index}: {r.error_message}" for index, r in enumerate(results) if not r.success]
+    return BatchResult(len(results), len(results) - len(errors), len(errors), errors, results)
 
-    @property
-    def error_count(self) -> int:
-        """Those that were not."""
-        return self.total_count - self.success_count
 
-    @property
-    def errors(self) -> list[str]:
-        """``Entry 5: why``, counted from 0, of those that were not."""
-        failed = (pair for pair in enumerate(self.results) if not pair[1].success)
-        return [f"Entry {index}: {result.error_message}" for index, result in failed]
+def _write_result(outcome: Outcome) -> WriteResult:
+    if isinstance(outcome, Accepted):
+        return WriteResult(True, outcome.log_id, outcome.spooled)
+    return WriteResult(False, outcome.log_id, error_message=outcome.reason)
 
 
 class LineError(Struct, frozen=True):
@@ -54,13 +53,20 @@ class LineError(Struct, frozen=True):
 
 
 class StreamResult(Struct, frozen=True):
-    """What became of a stream: errors has the first ones only where truncated says so."""
+    """What became of a stream (docs/stream.md).
+
+    errors: the first that failed; errors_truncated: whether there are more. lines_read: int, the counts hold for
+    the logs up to this one. stopped: str, why it was not read to its end; empty if it was.
+    """
 
     total_count: int
     success_count: int
     error_count: int
     errors: list[LineError]
-    truncated: bool = False
+    errors_truncated: bool = False
+    lines_read: int = 0
+    stopped: str = ""
+    spooled: bool = False
 
 
 class Page(Struct, frozen=True):
