@@ -30,7 +30,8 @@ L = TypeVar("L", bound=Stored)
 
 
 class Place:
-    """Where in the logs of a filter, newest first, the next page begins; ask ``query``, then ``take`` its logs.
+    """Where in the logs of a filter, newest first, the next page begins; ask ``query``, then ``take`` its
+    logs.
 
     The place is a time, not an offset: logs that are written or removed meanwhile move no other out of sight.
     What is written meanwhile may be among them or not. In memory are the ids of the logs of one microsecond.

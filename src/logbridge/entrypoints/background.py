@@ -71,10 +71,10 @@ class Background:
     """Sends logs in batches from one daemon thread, which starts with the first log.
 
     send: gets 1 or more entries, dicts as of the REST contract, each with its log_id and timestamp; it
-    blocks, and answers one outcome for each, in order. Failed and Unknown go again (the ids make it safe), not
-    before retry_after_s; Refused does not. A LogbridgeError of it means that nothing will ever go out from
-    here; any other exception counts as Unknown for all. begin: is called before the thread starts, by whoever
-    logs first. clock: for tests. Raises ValueError or TypeError for a setting that makes no sense.
+    blocks, and answers one outcome for each, in order. Failed and Unknown go again (the ids make it safe),
+    not before retry_after_s; Refused does not. A LogbridgeError of it means that nothing will ever go out
+    from here; any other exception counts as Unknown for all. begin: is called before the thread starts, by
+    whoever logs first. clock: for tests. Raises ValueError or TypeError for a setting that makes no sense.
     """
 
     def __init__(

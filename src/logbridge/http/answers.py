@@ -118,7 +118,9 @@ def failure(error: httpx.RequestError, base_url: str) -> BridgeError:
     reason = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         why = reason.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
-        untrusted = ConnectionFailed(f"the certificate of {base_url} is not trusted: {why} (name its CA with ca_file)")
+        untrusted = ConnectionFailed(
+            f"the certificate of {base_url} is not trusted: {why} (name its CA with ca_file)"
+        )
         untrusted.goes_again = False
         return untrusted
     if isinstance(error, _NOT_BEGUN):

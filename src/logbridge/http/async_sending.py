@@ -29,7 +29,7 @@ class AsyncSender:
         """Take all steps; the answer of the call, or what it raises."""
         with contextlib.closing(Steps(work)) as steps:
             while (step := steps.step) is not None:
-                steps.take(await (self.pause(step.seconds) if isinstance(step, Pause) else self._sent(step)))
+                steps.take(await self._reply(step))
             return steps.value
 
     async def pause(self, seconds: float) -> None:
@@ -53,9 +53,12 @@ class AsyncSender:
         if pool is not None:
             await pool.aclose()
 
-    async def _sent(self, request: httpx.Request) -> Reply:
+    async def _reply(self, step: httpx.Request | Pause) -> Reply:
+        if isinstance(step, Pause):
+            await self.pause(step.seconds)
+            return None
         try:
-            async with contextlib.aclosing(await self._pool().send(request, stream=True)) as response:
+            async with contextlib.aclosing(await self._pool().send(step, stream=True)) as response:
                 return await _read(response)
         except httpx.RequestError as error:
             return error

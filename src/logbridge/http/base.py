@@ -26,14 +26,14 @@ _BATCHES = BackgroundPolicy()
 class BridgeClient:
     """The settings of a client of one bridge.
 
-    base_url: ``http://host:port``, ``https://host/prefix``; api_path: what the bridge has as LOGBRIDGE_API_PREFIX.
-    key: sent as ``Authorization: Bearer``. timeout_s: seconds of one attempt, 0.001 to 3600; the bridge is told
-    (Request-Timeout). retry_s: seconds in which another attempt may begin, 0 for none. connections_max: at once.
-    gzip_bytes_min: bodies of so many bytes are compressed; None for never. prefer_async: asks for the 202 of a
-    spool. verify, ca_file, cert: a context or False; a file of CAs; a certificate with its key, or the two files.
-    batch_entries_max, batch_bytes_max: what goes in one request, also of write_batch; the other settings are
-    those of ``log()`` (docs/python.md). transport: of httpx, for tests; so are monotonic, jitter and sleep.
-    Raises InvalidSetting for what makes no sense.
+    base_url: ``http://host:port``, ``https://host/prefix``; api_path: what the bridge has as
+    LOGBRIDGE_API_PREFIX. key: sent as ``Authorization: Bearer``. timeout_s: seconds of one attempt, 0.001 to
+    3600; the bridge is told (Request-Timeout). retry_s: seconds in which another attempt may begin, 0 for
+    none. connections_max: at once. gzip_bytes_min: bodies of so many bytes are compressed; None for never.
+    prefer_async: asks for the 202 of a spool. verify, ca_file, cert: a context or False; a file of CAs; a
+    certificate with its key, or the two files. batch_entries_max, batch_bytes_max: what goes in one request,
+    also of write_batch; the other settings are those of ``log()`` (docs/python.md). transport: of httpx, for
+    tests; so are monotonic, jitter and sleep. Raises InvalidSetting for what makes no sense.
     """
 
     def __init__(
@@ -65,16 +65,22 @@ class BridgeClient:
         _check("batch_entries_max", entries_max, 1)
         _check("batch_bytes_max", bytes_max, 1)
         self._calls = Calls(requests, retry_s, entries_max, bytes_max, monotonic, jitter)
-        self._options = {
+        options = {
             "transport": transport,
             "verify": tls_context(verify, ca_file, cert),
-            "limits": httpx.Limits(max_connections=connections_max, max_keepalive_connections=connections_max),
+            "limits": httpx.Limits(
+                max_connections=connections_max, max_keepalive_connections=connections_max
+            ),
             "trust_env": requests.trusts_environment,
         }
-        self._sleep = sleep
+        self._begin(options, sleep)
         # Of its own: what is logged never waits for a connection of the calls, nor does a loop for it.
-        self._beside = Sender(self._options)
+        self._beside = Sender(options)
         self._background = Background(self._write_once, **background | {"retry_s": max(retry_s, 0.001)})
+
+    def _begin(self, options: dict[str, Any], sleep: Callable[[float], Any] | None) -> None:
+        """Make what sends the calls."""
+        raise NotImplementedError
 
     def log(self, message: str, /, **fields: Any) -> bool:
         """Hand a log to the background and return at once, in any thread; False: it was refused or dropped,
@@ -93,4 +99,6 @@ class BridgeClient:
 
 def _check(name: str, value: float, least: float, most: float | None = None) -> None:
     if not (least <= value and (most is None or value <= most)):
-        raise InvalidSetting(name, str(value), f"expected {least} or more" if most is None else f"{least} to {most}")
+        raise InvalidSetting(
+            name, str(value), f"expected {least} or more" if most is None else f"{least} to {most}"
+        )

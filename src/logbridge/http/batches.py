@@ -58,7 +58,7 @@ class Batch:
         self.waiting[:1] = [again] if progress else []
 
     def failed(self, error: errors.BridgeError) -> None:
-        """Take the end of the request: in smaller ones it may pass, or it is about each entry, or about all."""
+        """Take the end of the request: it was too large, or it fails for each entry, or for all to come."""
         batch = self.waiting.pop(0)
         if entries_max := _smaller(batch, error):
             self.waiting[:0] = _cut(batch, entries_max, self._bytes_max)

@@ -41,7 +41,7 @@ Work = Generator[httpx.Request | Pause, Reply, T]
 
 
 class Steps(Generic[T]):
-    """The steps of one call. step: the one to take now; None once there is none: then ``value`` is its answer."""
+    """The steps of one call. step: the one to take now; None at the end, when ``value`` is the answer."""
 
     value: T
 

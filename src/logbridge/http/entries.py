@@ -56,7 +56,7 @@ def _content(entry: dict[str, Any]) -> str:
 
 
 def _finite(name: str, value: Any) -> Any:
-    """The value, or its text where it has NaN or an infinity, which JSON lacks: in metadata all becomes text."""
+    """The value; its text where it has NaN or an infinity, which JSON lacks: metadata is text in any case."""
     if name == "metadata" and isinstance(value, dict):
         return {inner: _finite("", item) for inner, item in value.items()}
     try:

@@ -26,9 +26,9 @@ from logbridge.domain.errors import LogbridgeError
 class BridgeError(LogbridgeError):
     """Base of what a call over HTTP raises.
 
-    log_ids: tuple of str, the ids that a write had, in order: sent again under them, its logs are stored once.
-    goes_again: whether the client may try again by itself. may_be_written: whether a write may have happened.
-    retry_after_s: float, seconds that the one who answered asks to wait; None if it does not.
+    log_ids: tuple of str, the ids that a write had, in order: sent again under them, its logs are stored
+    once. goes_again: whether the client may try again by itself. may_be_written: whether a write may have
+    happened. retry_after_s: float, seconds that the one who answered asks to wait; None if it does not.
     """
 
     goes_again = False

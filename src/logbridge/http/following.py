@@ -37,7 +37,7 @@ class Following:
             raise ApiError(200, "OK", f"an event that is no log: {error}", {}, None) from None
 
     def pause_s(self, error: BridgeError | None) -> float:
-        """Seconds until it connects again; error: why it broke, None for a stream that ended. Raises the error
-        when there is no use, or no time, for another attempt.
+        """Seconds until it connects again; error: why it broke, None for a stream that ended. Raises the
+        error when there is no use, or no time, for another attempt.
         """
         return self._attempts.pause_s(error or NoAnswer("the stream ended"))

@@ -15,6 +15,8 @@ API_PATH = "/api/v1/logs"
 CONNECT_TIMEOUT_S_MAX = 5.0
 # The bridge ends a write in the time that it was told, and its answer needs a moment to arrive.
 ANSWER_GRACE_S = 1.0
+# What the bridge takes as Request-Timeout.
+TIMEOUT_S_MIN, TIMEOUT_S_MAX = 0.001, 3600
 # A tail that is silent for longer is lost: the bridge says something every 15 seconds.
 SILENCE_S_MAX = 45.0
 # The time of the caller's program is worth more than the last tenth of the size.
@@ -134,7 +136,9 @@ def _checked_url(text: str) -> str:
         raise InvalidSetting("base_url", text[:200], "expected http://host:port or https://host/prefix")
     if "@" in parts.netloc or parts.query or parts.fragment:
         # Not shown: it may hold a password.
-        raise InvalidSetting("base_url", "(hidden)", "expected no user, query or fragment; give the key as key=")
+        raise InvalidSetting(
+            "base_url", "(hidden)", "expected no user, query or fragment; give the key as key="
+        )
     return text.rstrip("/")
 
 
@@ -153,7 +157,11 @@ def tls_context(
     if isinstance(verify, ssl.SSLContext):
         raise InvalidSetting("verify", "an SSLContext", "give either it, or ca_file and cert")
     try:
-        context = httpx.create_ssl_context(verify) if ca_file is None else ssl.create_default_context(cafile=ca_file)
+        context = (
+            httpx.create_ssl_context(verify)
+            if ca_file is None
+            else ssl.create_default_context(cafile=ca_file)
+        )
     except (OSError, ssl.SSLError) as error:
         raise InvalidSetting("ca_file", str(ca_file), f"cannot be used: {error}") from None
     if cert is not None:

@@ -11,8 +11,9 @@ from logbridge.entrypoints.http.schema import LogRecord
 class WriteResult(Struct, frozen=True):
     """What became of one log.
 
-    log_id: str, the id it is stored under, or to send it again with. spooled: True if it is on the disk of the
-    bridge and will be delivered (202); False if the log service has it. error_message: str, empty on success.
+    log_id: str, the id it is stored under, or to send it again with. spooled: True if it is on the disk of
+    the bridge and will be delivered (202); False if the log service has it. error_message: str, empty on
+    success.
     """
 
     success: bool
@@ -55,8 +56,8 @@ class LineError(Struct, frozen=True):
 class StreamResult(Struct, frozen=True):
     """What became of a stream (docs/stream.md).
 
-    errors: the first that failed; errors_truncated: whether there are more. lines_read: int, the counts hold for
-    the logs up to this one. stopped: str, why it was not read to its end; empty if it was.
+    errors: the first that failed; errors_truncated: whether there are more. lines_read: int, the counts hold
+    for the logs up to this one. stopped: str, why it was not read to its end; empty if it was.
     """
 
     total_count: int

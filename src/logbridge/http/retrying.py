@@ -32,7 +32,8 @@ class Attempts:
     def pause_s(self, error: BridgeError) -> float:
         """Seconds to wait before the next attempt.
 
-        Raises the error when there is none; OutcomeUnknown if this or an earlier one may have written the logs.
+        Raises the error when there is none; OutcomeUnknown if this or an earlier one may have written the
+        logs.
         """
         self._failures += 1
         self._unknown = self._unknown or bool(self._log_ids and error.may_be_written)

@@ -27,7 +27,7 @@ class Sender:
         """Take all steps; the answer of the call, or what it raises."""
         with contextlib.closing(Steps(work)) as steps:
             while (step := steps.step) is not None:
-                steps.take(self.pause(step.seconds) if isinstance(step, Pause) else self._sent(step))
+                steps.take(self._reply(step))
             return steps.value
 
     def pause(self, seconds: float) -> None:
@@ -51,9 +51,12 @@ class Sender:
         if pool is not None:
             pool.close()
 
-    def _sent(self, request: httpx.Request) -> Reply:
+    def _reply(self, step: httpx.Request | Pause) -> Reply:
+        if isinstance(step, Pause):
+            self.pause(step.seconds)
+            return None
         try:
-            with contextlib.closing(self._pool().send(request, stream=True)) as response:
+            with contextlib.closing(self._pool().send(step, stream=True)) as response:
                 return _read(response)
         except httpx.RequestError as error:
             return error
