@@ -8,16 +8,20 @@ if TYPE_CHECKING:
     from logbridge.domain.entry import LogEntry, LogLevel
     from logbridge.domain.errors import InvalidSetting, LogbridgeError
     from logbridge.entrypoints.client import AsyncLogServiceClient, batch_write_logs, use_sink, write_log
+    from logbridge.entrypoints.handler import LogBridgeHandler
+    from logbridge.entrypoints.structlog_processor import StructlogProcessor
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncLogServiceClient",
     "InvalidSetting",
+    "LogBridgeHandler",
     "LogEntry",
     "LogLevel",
     "LogbridgeError",
     "MemorySink",
+    "StructlogProcessor",
     "accept",
     "batch_write_logs",
     "fail",
@@ -34,6 +38,8 @@ _HOMES = {
     "logbridge.domain.entry": ("LogEntry", "LogLevel"),
     "logbridge.domain.errors": ("InvalidSetting", "LogbridgeError"),
     "logbridge.entrypoints.client": ("AsyncLogServiceClient", "batch_write_logs", "use_sink", "write_log"),
+    "logbridge.entrypoints.handler": ("LogBridgeHandler",),
+    "logbridge.entrypoints.structlog_processor": ("StructlogProcessor",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
