@@ -76,9 +76,7 @@ def value_text(value: object) -> str | None:
     nested = _Nested()
     try:
         plain = nested.plain(value)
-        text = (
-            plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-        )
+        text = plain if isinstance(plain, str) else _json(plain)
     except Exception as error:  # a mapping of the caller's own, or one that another thread changes
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
     return f"{text} … (cut after {ITEMS_MAX} items)" if nested.is_cut else text
