@@ -8,8 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from msgspec import Meta, Struct
 
 from logbridge.domain.entry import split_path
-from logbridge.domain.errors import InvalidSetting
-from logbridge.entrypoints.sync_client import LogServiceClient
+from logbridge.entrypoints.settings import check_sink_url
 
 EXAMPLE = 'LOGBRIDGE = {"URL": "grpc://localhost:50051", "SERVICE_NAME": "shop"}'
 
@@ -25,13 +24,9 @@ class Configuration(Struct, frozen=True, rename="upper", forbid_unknown_fields=T
     service_name: Annotated[str, Meta(min_length=1)] = "django"
     open: Literal["", "test"] = ""
 
-    def client(self) -> LogServiceClient:
-        """A new client. Raises InvalidSetting for a URL of another form."""
-        return LogServiceClient(self.url, key=self.key)
-
 
 def read() -> Configuration:
-    """The settings as they are now. Raises ImproperlyConfigured that says which one, and why; never the key."""
+    """The settings as they are now. Raises ImproperlyConfigured that says which one, and why."""
     given = getattr(settings, "LOGBRIDGE", None)
     if given is None:
         raise ImproperlyConfigured("LOGBRIDGE is not set")
@@ -42,8 +37,16 @@ def read() -> Configuration:
         name = path.removeprefix("$.")
         where = "LOGBRIDGE" if name == "$" else f'LOGBRIDGE["{name}"]'
         raise ImproperlyConfigured(f"{where}: {reason}") from None
-    try:
-        configuration.client()
-    except InvalidSetting as error:
-        raise ImproperlyConfigured(f'LOGBRIDGE["URL"] is {error.value}: {error.allowed}') from None
+    if not _is_log_service(configuration.url):
+        raise ImproperlyConfigured(
+            f'LOGBRIDGE["URL"] is {configuration.url!r}: expected grpc://host:port, or grpcs:// for TLS'
+        )
     return configuration
+
+
+def _is_log_service(url: str) -> bool:
+    try:
+        scheme, _ = check_sink_url(url)
+    except ValueError:
+        return False
+    return scheme in ("grpc", "grpcs")

@@ -1,4 +1,4 @@
-"""Generated logs, written through a synchronous client and counted as the concurrent test of REST counts them."""
+"""Generated logs, written through a synchronous client and counted as the concurrent test of REST does."""
 
 import asyncio
 import time

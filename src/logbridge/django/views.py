@@ -1,4 +1,4 @@
-"""The field's Django views: write a log, and two tests that make load. Synchronous, under WSGI and ASGI alike."""
+"""The field's Django views: write a log, and two tests that make load. Synchronous, for WSGI and ASGI."""
 
 import functools
 import os
@@ -90,7 +90,7 @@ def batch_write_test(request: HttpRequest, configuration: Configuration) -> Answ
 
 @_view
 def concurrent_test(request: HttpRequest, configuration: Configuration) -> Answer:
-    """``{"count": 10000, "max_workers": 50}`` -> the counts of so many generated logs, each a write of its own."""
+    """``{"count": 10000, "max_workers": 50}`` -> the counts of so many generated logs, each written alone."""
     _check_caller(request, configuration)
     plan = plan_of(_body(request), _limits(), count=10_000, workers=50)
     report = run_single_writes(plan, _client(configuration), configuration.service_name)
@@ -139,4 +139,4 @@ def _client(configuration: Configuration) -> LogServiceClient:
 def _client_of(pid: int, configuration: Configuration) -> LogServiceClient:
     # One of each process: connections are not for a child that was forked.
     del pid
-    return configuration.client()
+    return LogServiceClient(configuration.url, key=configuration.key)

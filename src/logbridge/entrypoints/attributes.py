@@ -37,8 +37,13 @@ _BY_NUMBER = (
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
-def level_of(number: int) -> str:
-    """The level whose number is nearest to one of the standard library's; in the middle the lower one."""
+def level_of(number: object) -> str:
+    """The level whose number is nearest to one of the standard library's; in the middle the lower one.
+
+    INFO for what is no number, as records have it that somebody made by hand.
+    """
+    if not isinstance(number, int):
+        return "INFO"
     return min(_BY_NUMBER, key=lambda known: abs(known[0] - number))[1]
 
 

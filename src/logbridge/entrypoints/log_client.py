@@ -40,7 +40,7 @@ _this_thread = _ThisThread()
 
 def hand_over(
     client: LogClient,
-    logger_name: str,
+    logger_name: str | None,
     thread_name: str | None,
     entry: Callable[[], tuple[str, dict[str, Any]]],
 ) -> bool:
@@ -49,7 +49,7 @@ def hand_over(
     Such logs are those of logbridge itself, those of a sending thread, and those made while this thread hands
     one over. entry: makes the message and the fields.
     """
-    if _this_thread.is_handing_over or _is_of_sending(logger_name, thread_name or ""):
+    if _this_thread.is_handing_over or _is_of_sending(logger_name or "", thread_name or ""):
         return False
     _this_thread.is_handing_over = True
     try:

@@ -1,6 +1,7 @@
 """A record of the standard library's logging as the message and the fields of a log."""
 
 import logging
+import time
 from typing import Any
 
 from logbridge.domain.timestamp import rfc3339_utc
@@ -33,11 +34,18 @@ def entry_of(record: logging.LogRecord, formatter: logging.Formatter | None) -> 
     message, notes = _message_of(record, formatter)
     fields = {
         "level": level_of(record.levelno),
-        "timestamp": rfc3339_utc(int(record.created * 1_000_000)),
+        "timestamp": _time_of(record),
         "metadata": with_extras(_own_attributes(record) | notes, _extras_of(record)),
         **trace_fields(),
     }
     return cut(text_of(message), MESSAGE_BYTES_MAX) or NO_MESSAGE, fields
+
+
+def _time_of(record: logging.LogRecord) -> str:
+    try:
+        return rfc3339_utc(int(record.created * 1_000_000))
+    except (TypeError, ValueError, OverflowError):  # made by hand
+        return rfc3339_utc(time.time_ns() // 1_000)
 
 
 def _message_of(
