@@ -26,8 +26,8 @@ class LogClient(Protocol):
 class OwnClient(LogClient, Protocol):
     """A client that was opened for a handler, and is closed with it."""
 
-    def close(self, *, timeout_s: float) -> bool:
-        """Send what is left, in so many seconds at most; False when something was left."""
+    def close(self, *, timeout_s: float) -> object:
+        """Send what is left, in so many seconds at most."""
         ...
 
 
