@@ -7,9 +7,11 @@ if TYPE_CHECKING:
     from logbridge.adapters.memory import MemorySink, accept, fail, hang, lose, refuse
     from logbridge.domain.entry import LogEntry, LogLevel
     from logbridge.domain.errors import InvalidSetting, LogbridgeError
-    from logbridge.entrypoints.client import AsyncLogServiceClient, batch_write_logs, use_sink, write_log
+    from logbridge.entrypoints.client import AsyncLogServiceClient, batch_write_logs, write_log
+    from logbridge.entrypoints.connected import use_sink
     from logbridge.entrypoints.handler import LogBridgeHandler
     from logbridge.entrypoints.structlog_processor import StructlogProcessor
+    from logbridge.entrypoints.sync_client import LogServiceClient
 
 __version__ = "0.1.0"
 
@@ -19,6 +21,7 @@ __all__ = [
     "LogBridgeHandler",
     "LogEntry",
     "LogLevel",
+    "LogServiceClient",
     "LogbridgeError",
     "MemorySink",
     "StructlogProcessor",
@@ -37,9 +40,11 @@ _HOMES = {
     "logbridge.adapters.memory": ("MemorySink", "accept", "fail", "hang", "lose", "refuse"),
     "logbridge.domain.entry": ("LogEntry", "LogLevel"),
     "logbridge.domain.errors": ("InvalidSetting", "LogbridgeError"),
-    "logbridge.entrypoints.client": ("AsyncLogServiceClient", "batch_write_logs", "use_sink", "write_log"),
+    "logbridge.entrypoints.client": ("AsyncLogServiceClient", "batch_write_logs", "write_log"),
+    "logbridge.entrypoints.connected": ("use_sink",),
     "logbridge.entrypoints.handler": ("LogBridgeHandler",),
     "logbridge.entrypoints.structlog_processor": ("StructlogProcessor",),
+    "logbridge.entrypoints.sync_client": ("LogServiceClient",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
