@@ -1,5 +1,6 @@
 """The client behind a handler or a processor: handed in or made from an address, never fed its own logs."""
 
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -12,10 +13,11 @@ _SENDING_THREADS = "logbridge"
 
 
 class LogClient(Protocol):
-    """What a handler needs of a client; those of logbridge have it."""
+    """What a handler needs of a client; those of logbridge that are synchronous have it."""
 
-    def log(self, message: str, /, **fields: Any) -> bool:
-        """Take a log at once and send it in the background; False when it was dropped."""
+    @property
+    def log(self) -> Callable[..., bool]:
+        """Takes a message and fields at once, to send them in the background; False when it was dropped."""
         ...
 
     def flush(self, *, timeout_s: float) -> bool:
@@ -74,13 +76,16 @@ def open_client(
         raise ValueError("give a client or a url, and not both")
     if client is not None:
         if key is not None or settings:
-            raise ValueError(f"key and {', '.join(settings) or 'settings'} are of a client made from a url")
+            raise ValueError("key and settings are those of a client made from a url; this one has its own")
+        if inspect.iscoroutinefunction(client.flush):
+            raise ValueError(f"{type(client).__name__} is asynchronous: logging needs a client that is not")
         return client, lambda timeout_s: client.flush(timeout_s=timeout_s)
     opened = _client_of(url, key, settings)
     return opened, lambda timeout_s: opened.close(timeout_s=timeout_s)
 
 
 def _client_of(url: str, key: str | None, settings: dict[str, Any]) -> "OwnClient":
+    # Imported here: a program that talks to a bridge needs no gRPC, and the other way round.
     scheme = url.partition("://")[0].lower()
     if scheme in ("http", "https"):
         from logbridge.http import Client

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client, override_settings
 
-from logbridge import MemorySink, refuse
+from logbridge import MemorySink, refuse, use_sink
 
 RESULT = {"success", "log_id", "error_message"}
 COUNTS = {"success", "total_count", "success_count", "failed_count", "duration_seconds", "logs_per_second"}
@@ -60,10 +60,10 @@ def test_a_bad_log_is_told(sink: MemorySink, body: Any, status: int, reason: str
     assert sink.entries == []
 
 
-def test_a_log_that_is_not_taken_is_told(sink: MemorySink) -> None:
+def test_a_log_that_is_not_taken_is_told() -> None:
     """502, and the write result says why."""
-    sink.script.append(refuse("no, thanks"))
-    status, answer = post("/write_log/", {"message": "one"})
+    with use_sink(MemorySink([refuse("no, thanks")])):
+        status, answer = post("/write_log/", {"message": "one"})
     assert (status, answer["success"]) == (502, False)
     assert "no, thanks" in answer["error_message"]
 
@@ -95,10 +95,10 @@ def test_a_concurrent_test_writes_each_by_itself(sink: MemorySink) -> None:
 
 
 @pytest.mark.parametrize("path", ["/batch_write_test/", "/concurrent_test/"])
-def test_failures_of_a_test_are_counted(sink: MemorySink, path: str) -> None:
+def test_failures_of_a_test_are_counted(path: str) -> None:
     """With their reasons; 502 where nothing was taken."""
-    sink.script.extend([refuse("no, thanks")] * 3)
-    status, answer = post(path, {"count": 3, "max_workers": 1})
+    with use_sink(MemorySink([refuse("no, thanks")] * 3)):
+        status, answer = post(path, {"count": 3, "max_workers": 1})
     assert (status, answer["success"]) == (502, False)
     assert answer["error_summary"]["total_errors"] == 3
     assert "no, thanks" in answer["error_summary"]["sample_errors"][0]

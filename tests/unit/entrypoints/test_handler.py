@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logbridge import InvalidSetting, LogBridgeHandler
+from logbridge import AsyncLogServiceClient, InvalidSetting, LogBridgeHandler, LogServiceClient
 from logbridge.domain.entry import EntryMaker, classify
 from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.entrypoints.record import NO_MESSAGE, entry_of
+from logbridge.http import Client
 from tests.unit.entrypoints.recording import RecordingClient, Shy
 
 CLIENT = RecordingClient()
@@ -286,12 +287,25 @@ def test_a_configuration_by_dict_makes_one() -> None:
         {"client": RecordingClient(), "url": "http://localhost:8001"},
         {"client": RecordingClient(), "key": "k"},
         {"client": RecordingClient(), "queue_entries_max": 5},
+        {"client": AsyncLogServiceClient()},
     ],
 )
 def test_a_client_or_a_url(arguments: dict[str, Any]) -> None:
-    """One of them, and the settings of a client for a url only."""
+    """One of them, the settings of a client for a url only, and a client that can be waited for."""
     with pytest.raises(ValueError, match="client"):
         LogBridgeHandler(**arguments)
+
+
+def test_a_url_makes_a_client_with_its_settings() -> None:
+    """Of a bridge or of a log service; close() closes it, and then nothing is taken."""
+    for url, kind in (("http://localhost:1", Client), ("grpc://localhost:1", LogServiceClient)):
+        handler = LogBridgeHandler(url=url, key="k", queue_entries_max=5)
+        assert isinstance(handler.client, kind)
+        handler.close()
+        handler.handle(logging.makeLogRecord({"msg": "one"}))
+        assert handler.client.counts.dropped == 1
+    with pytest.raises(TypeError, match="queue_size"):
+        LogBridgeHandler(url="http://localhost:1", queue_size=5)
 
 
 def test_a_url_of_another_scheme_is_told() -> None:
