@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from logbridge.domain.errors import InvalidSetting, LogbridgeError
     from logbridge.entrypoints.client import AsyncLogServiceClient, batch_write_logs, write_log
     from logbridge.entrypoints.connected import use_sink
+    from logbridge.entrypoints.handler import LogBridgeHandler
+    from logbridge.entrypoints.structlog_processor import StructlogProcessor
     from logbridge.entrypoints.sync_client import LogServiceClient
 
 __version__ = "0.1.0"
@@ -16,11 +18,13 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncLogServiceClient",
     "InvalidSetting",
+    "LogBridgeHandler",
     "LogEntry",
     "LogLevel",
     "LogServiceClient",
     "LogbridgeError",
     "MemorySink",
+    "StructlogProcessor",
     "accept",
     "batch_write_logs",
     "fail",
@@ -38,6 +42,8 @@ _HOMES = {
     "logbridge.domain.errors": ("InvalidSetting", "LogbridgeError"),
     "logbridge.entrypoints.client": ("AsyncLogServiceClient", "batch_write_logs", "write_log"),
     "logbridge.entrypoints.connected": ("use_sink",),
+    "logbridge.entrypoints.handler": ("LogBridgeHandler",),
+    "logbridge.entrypoints.structlog_processor": ("StructlogProcessor",),
     "logbridge.entrypoints.sync_client": ("LogServiceClient",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
