@@ -49,7 +49,7 @@ class Tally:
         self._kinds: dict[tuple[type[Outcome], Cause], Outcome] = {}
 
     def add(self, results: Iterable[tuple[int, Outcome]], lines_read: int) -> None:
-        """Count lines: their number and what became of them. lines_read: the last one, or blank ones after."""
+        """Count lines: their number and what became of them. lines_read: the last, or a blank one after it."""
         for number, outcome in results:
             if isinstance(outcome, Accepted):
                 self.success_count += 1
