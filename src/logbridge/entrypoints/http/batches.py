@@ -72,13 +72,14 @@ class Batches:
         while len(self._under_way) >= BATCHES_MAX:
             await self._settle_first()
         numbers = [line.number for line in self._waiting]
-        drafts = [
-            self._too_long if line.content is None else decode_raw(line.content) for line in self._waiting
-        ]
+        drafts = [self._draft(line) for line in self._waiting]
         self.drop()
         writing = asyncio.ensure_future(self._write(drafts))
         self._under_way.append(_UnderWay(numbers, writing, lines_read))
         await asyncio.sleep(0)  # it begins, and others have their turn
+
+    def _draft(self, line: Line) -> Draft:
+        return self._too_long if line.content is None else decode_raw(line.content)
 
     async def settle(self, *, give_back: bool) -> None:
         """Wait for all that is under way, and count it.

@@ -49,7 +49,7 @@ class Tally:
         self._kinds: dict[tuple[type[Outcome], Cause], Outcome] = {}
 
     def add(self, results: Iterable[tuple[int, Outcome]], lines_read: int) -> None:
-        """Count lines: their number and what became of them. lines_read: the last, or a blank one after it."""
+        """Count lines, by number and outcome. lines_read: the last of them, or of blank ones after it."""
         for number, outcome in results:
             if isinstance(outcome, Accepted):
                 self.success_count += 1
