@@ -17,6 +17,7 @@ from logbridge.entrypoints.http.compression import Decompression, NotDecompresse
 from logbridge.entrypoints.http.decode import check_headers
 from logbridge.entrypoints.http.endpoints import applied, nothing_written
 from logbridge.entrypoints.http.exchange import LASTING
+from logbridge.entrypoints.http.export import NDJSON
 from logbridge.entrypoints.http.lifecycle import ClientLeft, Lifecycle, cancel
 from logbridge.entrypoints.http.lines import LineSplitter
 from logbridge.entrypoints.http.parameters import read_asked
@@ -25,7 +26,7 @@ from logbridge.entrypoints.http.tally import StreamResult
 from logbridge.entrypoints.settings import Settings
 
 MEDIA_TYPES = (
-    "application/x-ndjson",
+    NDJSON,
     "application/ndjson",
     "application/jsonl",
     "application/jsonlines",
