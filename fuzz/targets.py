@@ -14,15 +14,18 @@ from typing import Any
 import msgspec
 from google.protobuf.message import DecodeError, Message
 from msgspec.structs import replace
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.mapping import from_histogram_request, from_message, from_request, to_message
 from logbridge.adapters.grpc.receive import received
+from logbridge.adapters.otlp.mapping import drafts_of, to_request
+from logbridge.adapters.otlp.receive import Reader, identify
 from logbridge.domain.entry import EntryDraft, EntryMaker, LogEntry
 from logbridge.domain.errors import InvalidEntry, InvalidRequest
 from logbridge.entrypoints.http.access import is_local, shown_key
 from logbridge.entrypoints.http.compression import PIECE_BYTES_MAX, Decompression, Expanded, NotDecompressed
-from logbridge.entrypoints.http.decode import decode_batch, decode_entry
+from logbridge.entrypoints.http.decode import decode_batch, decode_entry, decode_json
 from logbridge.entrypoints.http.parameters import (
     read_asked,
     read_export,
@@ -175,6 +178,37 @@ def log_line(data: bytes) -> None:
     _agree(json.loads(as_json)["message"], redacted(text))
 
 
+def otlp(data: bytes) -> None:
+    """A request of OTLP: JSON if it begins as such, else protobuf."""
+    reader = Reader(MAKER.entry_bytes_max, MAKER.metadata_depth_max)
+    try:
+        if data.startswith(b"{"):
+            drafts = [*reader.of_json(decode_json(data, InvalidRequest))]
+        else:
+            drafts = [*reader.of_protobuf(data)]
+            # Read as a whole it is the same; but it ends sooner at the depth that protobuf reads.
+            whole = ExportLogsServiceRequest.FromString(data)
+            _agree(len(drafts), sum(len(s.log_records) for r in whole.resource_logs for s in r.scope_logs))
+    except (RequestRejected, InvalidRequest, DecodeError):
+        return
+    identify(drafts, data)
+    for draft in drafts:
+        if isinstance(draft, EntryDraft):
+            _comes_back(draft)
+
+
+def _comes_back(draft: EntryDraft) -> None:
+    """An entry that goes out as OTLP comes in as itself."""
+    try:
+        entry = MAKER.make(draft)
+    except InvalidEntry:
+        return
+    (again,) = drafts_of(to_request([entry]), MAKER.metadata_depth_max)
+    if isinstance(again, InvalidEntry):
+        raise Disagreement(str(again))
+    _agree(msgspec.to_builtins(MAKER.make(again)), msgspec.to_builtins(entry))
+
+
 _ENCODINGS = (["gzip"], ["deflate"], ["br"], ["zstd"], ["gzip", "br"], ["zstd", "deflate"])
 _EXPANDED_BYTES_MAX = 1_048_576
 
@@ -218,4 +252,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "http_head": http_head,
     "log_line": _decoding(log_line),
     "decompression": decompression,
+    "otlp": otlp,
 }

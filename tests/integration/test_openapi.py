@@ -20,6 +20,7 @@ from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.export import NDJSON
 from logbridge.entrypoints.http.openapi import openapi_document
+from logbridge.entrypoints.http.otlp import EXAMPLE, PATH
 from logbridge.entrypoints.http.routes import operations
 from logbridge.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.serving import API, FAST, UnreadableSink, serving
@@ -41,6 +42,7 @@ BODIES: dict[str, Any] = {
     f"{API}/batch": {"log_entries": [ENTRY]},
     f"{API}/concurrent-test": {"count": 1},
     f"{API}/stream": ENTRY,
+    PATH: EXAMPLE,
 }
 SESSION, STREAM = f"{API}/session", f"{API}/stream"
 # A bridge that has not started is asked below; a stream without end is read in test_http.py and test_read.py,

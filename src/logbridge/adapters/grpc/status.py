@@ -240,6 +240,20 @@ def status_of_outcome(outcome: Refused | Failed | Unknown) -> StatusCode:
     return StatusCode.DEADLINE_EXCEEDED if outcome.cause is Cause.TIMEOUT else StatusCode.UNKNOWN
 
 
+def status_of_export(outcome: Refused | Failed | Unknown) -> StatusCode:
+    """The status that tells an exporter of OTLP what became of its request.
+
+    OTLP specification, "Failures": with INVALID_ARGUMENT and PERMISSION_DENIED it is not sent again, with the
+    others it is, with RESOURCE_EXHAUSTED because details_of() say so.
+    """
+    if isinstance(outcome, Refused):
+        forbidden = outcome.cause is Cause.FORBIDDEN
+        return StatusCode.PERMISSION_DENIED if forbidden else StatusCode.INVALID_ARGUMENT
+    if isinstance(outcome, Failed):
+        return StatusCode.RESOURCE_EXHAUSTED
+    return StatusCode.DEADLINE_EXCEEDED if outcome.cause is Cause.TIMEOUT else StatusCode.UNAVAILABLE
+
+
 _ERROR_STATUSES: tuple[tuple[type[LogbridgeError], StatusCode], ...] = (
     (ServiceForbidden, StatusCode.PERMISSION_DENIED),
     (InvalidEntry, StatusCode.INVALID_ARGUMENT),

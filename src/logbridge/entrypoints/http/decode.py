@@ -44,13 +44,22 @@ _any_decoder = msgspec.json.Decoder()
 
 
 async def read_json_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
-    """The body of a request that says it is JSON, decompressed.
+    """The body of a request that says it is JSON. As read_body(), and 415 for another media type."""
+    return await read_body(scope, receive, bytes_max, _check_media_type)
 
-    Raises RequestRejected: 415 for another media type or encoding, 413 over ``bytes_max`` as it comes or
+
+async def read_body(
+    scope: Scope, receive: Receive, bytes_max: int, check_media_type: Callable[[bytes], None]
+) -> bytes:
+    """The body of a request, decompressed.
+
+    check_media_type: raises for a Content-Type that is not read here.
+
+    Raises RequestRejected: 415 for an encoding that is not known, 413 over ``bytes_max`` as it comes or
     decompressed (what lies beyond is not read), 400 for what its encoding cannot be; ClientLeft if it never
     becomes complete.
     """
-    length, encodings = check_headers(scope, _check_media_type)
+    length, encodings = check_headers(scope, check_media_type)
     if length > bytes_max:
         raise _too_large(bytes_max)
     decompression = Decompression(encodings, bytes_max) if encodings else None

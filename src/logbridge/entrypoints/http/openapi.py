@@ -73,11 +73,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
         document["description"] = operation.description
     if operation.parameters:
         document["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
+    content = _texts(operation.request_texts)
     if operation.request is not None:
-        content = {"schema": _schema((operation.request,)), "example": operation.request_example}
-        document["requestBody"] = {"required": True, "content": {JSON: content}}
-    if operation.request_texts:
-        document["requestBody"] = {"required": True, "content": _texts(operation.request_texts)}
+        content[JSON] = {"schema": _schema((operation.request,)), "example": operation.request_example}
+    if content:
+        document["requestBody"] = {"required": True, "content": content}
     return document
 
 

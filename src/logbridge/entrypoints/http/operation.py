@@ -11,6 +11,7 @@ from logbridge.domain.access import Scope as Right
 from logbridge.entrypoints.http.endpoints import Endpoints
 from logbridge.entrypoints.http.export import Export
 from logbridge.entrypoints.http.load_test import LoadTest
+from logbridge.entrypoints.http.otlp import Otlp
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import Problem
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
@@ -45,6 +46,7 @@ class Parts(Struct, frozen=True):
 
     endpoints: Endpoints
     stream: Stream
+    otlp: Otlp
     load_test: LoadTest
     export: Export
     tail: Tail
@@ -56,7 +58,7 @@ class Parts(Struct, frozen=True):
 class Operation(Struct, frozen=True):
     """One thing to ask. handler: makes its ASGI endpoint. right: what a key needs for it, if anything.
 
-    request_texts: examples of the texts that it takes instead of JSON, by media type.
+    request_texts: examples of the texts that it takes besides JSON, or instead, by media type.
     """
 
     name: str

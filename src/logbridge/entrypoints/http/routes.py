@@ -17,6 +17,15 @@ from logbridge.entrypoints.http.events import EVENT_STREAM
 from logbridge.entrypoints.http.export import NDJSON
 from logbridge.entrypoints.http.metrics import OPEN_METRICS, PLAIN
 from logbridge.entrypoints.http.operation import REFUSALS, Operation, Parameter, Parts, Response, problems
+from logbridge.entrypoints.http.otlp import (
+    EXAMPLE,
+    PATH,
+    PROTOBUF,
+    ExportedLogs,
+    ExportLogs,
+    OtlpStatus,
+    PartialSuccess,
+)
 from logbridge.entrypoints.http.parameters import FORMATS, REQUEST_TIMEOUT_S_MAX, REQUEST_TIMEOUT_S_MIN
 from logbridge.entrypoints.http.schema import (
     LEVEL_NAMES,
@@ -182,12 +191,44 @@ _ASKED = (
     ),
 )
 
+_EXPORTED = ExportedLogs(PartialSuccess("1", "record 0: $.body: nested deeper than …"))
+_PROTOBUF_TOO = f"In the encoding of the request: {PROTOBUF}, too."
+_OTLP = Operation(
+    "otlp-logs", "POST", PATH, "Write logs of an OpenTelemetry exporter or Collector",
+    lambda parts: parts.otlp,
+    {
+        200: Response(
+            f"All records are acknowledged but those that partialSuccess counts. {_PROTOBUF_TOO}",
+            (ExportedLogs,), _EXPORTED, texts={PROTOBUF: ""},
+        ),
+        **{
+            status: Response(
+                f"{why} {_PROTOBUF_TOO}", (OtlpStatus,), OtlpStatus(code, "why"), texts={PROTOBUF: ""}
+            )
+            for status, code, why in (
+                (400, 3, "It cannot be read, or every record is refused."),
+                (401, 16, "No key, or one that is unknown, revoked or expired."),
+                (403, 7, "The key may not write, or not for that service."),
+                (413, 3, "The body is too large, or every record is."),
+                (415, 3, "A media type or an encoding that is not supported."),
+                (429, 8, "More requests than this key or this address may make."),
+                (503, 14, "Too much in flight, or the log service is not reachable: send it again."),
+                (504, 4, "The log service did not answer in time: send it again."),
+            )
+        },
+    },
+    "OTLP/HTTP, binary or JSON, compressed or not. A status that asks for it has an exporter send the same "
+    "again: each log is stored once, by its id.",
+    ExportLogs, EXAMPLE, _ASKED, Right.WRITE, request_texts={PROTOBUF: ""},
+)  # fmt: skip
+
 
 # Of whoever sends a body.
 def operations(prefix: str) -> tuple[Operation, ...]:
     """Every operation of the API under its base path."""
     groups = {
         "write": _writing(prefix),
+        "otlp": (_OTLP,),
         "read": _reading(prefix),
         "watch": _watching(prefix),
         "session": _session(prefix),
