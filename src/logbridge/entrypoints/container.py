@@ -1,4 +1,4 @@
-"""The only place that names concrete adapters, and builds the chains that writes go through."""
+"""The only place that names concrete adapters but sinks, and builds the chains that writes go through."""
 
 import asyncio
 import functools
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import cast
 
 import msgspec
 import uuid_utils
@@ -24,7 +23,6 @@ from logbridge.adapters.delivery.retry import Retry, passes_in_time
 from logbridge.adapters.delivery.spooler import Spooler
 from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
-from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.keys.file import KeysFile
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.adapters.memory import MemorySink
@@ -38,7 +36,6 @@ from logbridge.domain.errors import InvalidSetting, StoreError
 from logbridge.domain.measures import Measures, Waiting
 from logbridge.domain.policy import (
     AdmissionPolicy,
-    BatchPolicy,
     BreakerPolicy,
     CoalescePolicy,
     DeadlinePolicy,
@@ -51,24 +48,13 @@ from logbridge.domain.ports import LogReader, LogSink, LogStore, Spool
 from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.domain.trace import Tracer
-from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
-from logbridge.entrypoints.tls import naming_settings, sink_files
+from logbridge.entrypoints.settings import Settings, check_spool_url, check_store_url
+from logbridge.entrypoints.sinks import open_sink, reader_of
 from logbridge.entrypoints.vitals import Gauges, Vitals
 
 logger = logging.getLogger(__name__)
 
 _RANDOM = Random()  # noqa: S311 (jitter, no secrets)
-
-
-def open_sink(settings: Settings, tracer: Tracer | None = None) -> LogSink:
-    """The sink of ``settings.sink_url``; it connects with its first use. Raises InvalidSetting."""
-    scheme, address = check_sink_url(settings.sink_url)
-    tls = sink_files(settings)
-    if scheme == "memory":
-        return MemorySink()
-    batch = BatchPolicy(message_bytes_max=settings.grpc_message_bytes_max)
-    with naming_settings("sink"):
-        return GrpcSink(address, key=settings.sink_key, tls=tls, batch=batch, tracer=tracer)
 
 
 def check_tracing(settings: Settings) -> None:
@@ -99,11 +85,6 @@ def open_tracer(settings: Settings) -> Tracer | None:
     return OpenTelemetry(
         settings.otlp_traces_url, settings.otlp_traces_ratio, settings.app_name, __version__, new_id()
     )
-
-
-def reader_of(sink: LogSink) -> LogReader | None:
-    """The sink as a reader, None if it only writes."""
-    return cast(LogReader, sink) if hasattr(sink, "query") else None
 
 
 def open_store(settings: Settings) -> LogStore:

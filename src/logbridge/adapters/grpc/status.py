@@ -152,9 +152,12 @@ _HANDSHAKES = (
     ("certificate has expired", "its certificate has expired"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is of no CA that is trusted here, see LOGBRIDGE_SINK_CA"),
     ("Hostname Verification", "its certificate is for another name than this"),
-    ("WRONG_VERSION_NUMBER", "it speaks no TLS: grpc:// is for a log service without it"),
+    ("WRONG_VERSION_NUMBER", "it speaks no TLS: grpc:// and otlp:// are for peers without it"),
     # Without TLS, to a peer that has it; or with TLS, to one that wants to see a certificate.
-    ("Socket closed", "no connection: it hung up; does it want TLS (grpcs://), or see LOGBRIDGE_SINK_CERT?"),
+    (
+        "Socket closed",
+        "no connection: it hung up; does it want TLS (grpcs://, otlps://), or see LOGBRIDGE_SINK_CERT?",
+    ),
 )
 
 
