@@ -20,7 +20,7 @@ from logbridge.adapters.delivery.admission import Admission, InFlight
 from logbridge.adapters.delivery.breaker import Breaker
 from logbridge.adapters.delivery.coalesce import Coalesce
 from logbridge.adapters.delivery.observe import Observe
-from logbridge.adapters.delivery.retry import Retry
+from logbridge.adapters.delivery.retry import Retry, passes_in_time
 from logbridge.adapters.delivery.spooler import Spooler
 from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
@@ -172,6 +172,30 @@ def build_durable(spooler: Spooler | None, settings: Settings, in_flight: InFlig
     return None if spooler is None else Admission(spooler, build_admission_policy(settings), in_flight)
 
 
+def build_patient(chain: Admission | None, settings: Settings, measures: Measures) -> Retry | None:
+    """A chain for streams: admission → timeout → retry. None without one.
+
+    There is nobody who waits for a line of a stream: it waits for room, and for a log service that is away,
+    as long as its batch has time. Each try has no longer than any other write.
+    """
+    if chain is None:
+        return None
+    return Retry(
+        Timeout(chain, settings.request_timeout_s, time.monotonic),
+        RetryPolicy(budget_s=_ANY_BUDGET_S, backoff_max_s=_STREAM_BACKOFF_MAX_S),
+        time.monotonic,
+        _RANDOM.random,
+        measures.retry,
+        passes_in_time,
+    )
+
+
+# Of a batch of a stream only its deadline counts.
+_ANY_BUDGET_S = 3600.0
+# A stream is to go on soon after there is room again.
+_STREAM_BACKOFF_MAX_S = 2.0
+
+
 def build_admission_policy(settings: Settings) -> AdmissionPolicy:
     """How much may be in flight."""
     return AdmissionPolicy(
@@ -308,6 +332,18 @@ def build_bridge(
     )
 
 
+def build_stream_bridge(
+    patient: LogSink,
+    patient_durable: LogSink | None,
+    maker: EntryMaker,
+    settings: Settings,
+    measures: Measures,
+) -> LogBridge:
+    """The use cases of streams: they write, and have more time."""
+    patiently = msgspec.structs.replace(settings, request_timeout_s=settings.stream_batch_timeout_s)
+    return build_bridge(patient, patient_durable, None, maker, patiently, measures)
+
+
 def build_vitals(
     measures: Measures, in_flight: InFlight, breaker: Breaker, settings: Settings, board: Path | None
 ) -> Vitals:
@@ -341,6 +377,11 @@ class Container(containers.DeclarativeContainer):
     delivered = providers.Singleton(build_delivered, core, coalesce, settings, in_flight, measures)
     durable = providers.Singleton(build_durable, spooler, settings, in_flight)
     bridge = providers.Singleton(build_bridge, delivered, durable, reader, maker, settings, measures)
+    patient = providers.Singleton(build_patient, delivered, settings, measures)
+    patient_durable = providers.Singleton(build_patient, durable, settings, measures)
+    stream_bridge = providers.Singleton(
+        build_stream_bridge, patient, patient_durable, maker, settings, measures
+    )
     board: "providers.Object[Path | None]" = providers.Object(None)
     vitals = providers.Singleton(build_vitals, measures, in_flight, breaker, settings, board)
     store = providers.Singleton(open_store, settings)
@@ -376,7 +417,8 @@ async def close(container: Container, within_s: float | None = None) -> None:
     within_s: seconds for what is in flight; the rest is then answered as unknown, or stays in the spool.
     None lets everything end by its own deadline.
     """
-    chains = [chain for chain in (container.delivered(), container.durable()) if chain is not None]
+    ends = (container.patient(), container.patient_durable(), container.delivered(), container.durable())
+    chains = [chain for chain in ends if chain is not None]
     closing = asyncio.gather(*(chain.aclose() for chain in chains))
     done, _ = await asyncio.wait([closing], timeout=within_s)
     if not done:

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from logbridge.entrypoints.http import refused
-from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of
+from logbridge.entrypoints.http.exchange import EXTENSIONS, LASTING, Exchange, Signal, bytes_of
 from logbridge.entrypoints.http.flow import Flow
 from logbridge.entrypoints.http.lifecycle import Connections, Lifecycle
 from logbridge.entrypoints.http.meter import RequestMeter
@@ -222,7 +222,14 @@ class StoppableHttp(HttpToolsProtocol):
         until_s = self._since_s + self.flow.paused_s() - self._paused_before_s
         if self._stage == _HEAD:
             return until_s + self._settings.head_timeout_s
+        if self._lasts:
+            return until_s + self._settings.stream_idle_timeout_s
         return until_s + self._settings.body_timeout_s + self._fed_bytes / self._settings.body_bytes_per_s_min
+
+    @property
+    def _lasts(self) -> bool:
+        """Whether the body is one that may take as long as it likes, as long as something comes."""
+        return LASTING in self.cycle.scope and not self.cycle.response_complete
 
     @property
     def _answered(self) -> bool:
@@ -231,10 +238,10 @@ class StoppableHttp(HttpToolsProtocol):
     def _cut_off(self) -> None:
         if self._stage == _BETWEEN or (self._stage == _BODY and self.cycle.response_complete):
             self.part()
+        elif self._stage == _HEAD:
+            self._refuse(refused.head_too_slow(self._settings))
         else:
-            self._refuse(
-                (refused.head_too_slow if self._stage == _HEAD else refused.body_too_slow)(self._settings)
-            )
+            self._refuse((refused.stream_idle if self._lasts else refused.body_too_slow)(self._settings))
 
     def _begin_clock(self) -> None:
         self._since_s = self.loop.time()
@@ -253,6 +260,8 @@ class StoppableHttp(HttpToolsProtocol):
             if self._fed_bytes > self._settings.head_bytes_max:
                 self._refuse(refused.head_too_large(self._settings))
             return
+        if self._lasts:
+            self._begin_clock()
         self._empty_bytes += size_bytes
         if self._empty_bytes > max(size_bytes, self._settings.head_bytes_max):
             self._refuse(refused.head_too_large(self._settings))

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # What a scope says of the messages that ``send`` takes besides ASGI's own ones (ASGI, "Extensions").
 EXTENSIONS: dict[str, dict[str, Any]] = {WHOLE: {}}
+# In a scope: its body is a stream, see LOGBRIDGE_STREAM_IDLE_TIMEOUT_S.
+LASTING = "logbridge.request.lasting"
 
 
 class Signal:

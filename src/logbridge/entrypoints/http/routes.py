@@ -50,6 +50,8 @@ from logbridge.entrypoints.http.stats import (
     Upstream,
     Window,
 )
+from logbridge.entrypoints.http.stream import MEDIA_TYPES, failed_stream
+from logbridge.entrypoints.http.tally import LineError, StreamResult
 from logbridge.entrypoints.pulse import HISTORY_S
 from logbridge.entrypoints.results import BatchResult, WriteResult
 from logbridge.entrypoints.settings import Settings
@@ -65,6 +67,10 @@ _BATCH = BatchResult(
         _WRITTEN,
         WriteResult(False, "", "$.message: Expected `str` of length >= 1"),
     ],
+)
+_LINES = '{"message":"one"}\n{"message":"two","level":"ERROR"}\n'
+_STREAMED = StreamResult(
+    2, 1, 1, [LineError(2, "", "$.message: Expected `str` of length >= 1")], False, 2, ""
 )
 _TEST = LoadTestResult(True, 500, 499, 1, 1.25, 400.0, 50, [_WRITTEN], ErrorSummary(1, ["queue is full"]))
 _RECORD = LogRecord(
@@ -216,6 +222,20 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
             "One result for every log, in the order of the request. A bad one does not sink the others.",
             BatchRequest, {"log_entries": [WRITE_EXAMPLE, {"message": "two", "level": "ERROR"}]}, _ASKED,
             Right.WRITE,
+        ),
+        Operation(
+            "stream", "POST", f"{prefix}/stream", "Write any number of logs, one a line",
+            lambda parts: Plain(parts.stream.write, failed_stream),
+            {
+                200: Response("The log service acknowledged some of it.", (StreamResult,), _STREAMED),
+                202: Response("Some of it is on the disk here, to be delivered.", (StreamResult,), _STREAMED),
+                **problems(*REFUSALS, 408, 502, 503, 504, also=StreamResult, beside=failed_stream),
+            },
+            "Each line is an entry as in write; blank lines are passed over. It is written as it comes, "
+            "however long it is. Where it was not read to its end, stopped says why, and lines_read up to "
+            "which line the counts hold. Request-Timeout is for each batch of lines; without it "
+            "LOGBRIDGE_STREAM_BATCH_TIMEOUT_S.",
+            request_texts=dict.fromkeys(MEDIA_TYPES, _LINES), parameters=_ASKED, right=Right.WRITE,
         ),
         Operation(
             "concurrent-test", "POST", f"{prefix}/concurrent-test", "Write many generated logs at once",

@@ -50,6 +50,8 @@ HOLDS_FOR = {
     "head_timeout_s": "each request",
     "body_timeout_s": "each request",
     "body_bytes_per_s_min": "each request",
+    "stream_idle_timeout_s": "each request",
+    "stream_batch_timeout_s": "each batch",
     "idle_timeout_s": "each connection",
     "connections_max": "each worker",
     "key_rate": "each worker",

@@ -237,6 +237,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_bytes_per_s_min: Annotated[
         int, Meta(ge=1, le=2**31, description="the slowest that a body may arrive, in bytes a second")
     ] = 1024
+    stream_idle_timeout_s: Annotated[
+        Seconds, Meta(description="seconds that a stream of lines may bring nothing before it is ended")
+    ] = 300.0
+    stream_batch_timeout_s: Annotated[
+        Seconds,
+        Meta(description="seconds that lines of a stream wait for room, or for a log service that is away"),
+    ] = 60.0
     idle_timeout_s: Annotated[
         Seconds, Meta(description="seconds that a connection may be idle between requests")
     ] = 75.0
