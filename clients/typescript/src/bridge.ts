@@ -66,11 +66,14 @@ export class LogBridge {
   async writeBatch(entries: Iterable<Entry>): Promise<BatchResult> {
     const results: WriteResult[] = [];
     let last: Outcome | undefined;
+    let patience = this.#patience();
     for await (const batch of batches(this.#options, entries)) {
-      const outcomes = await deliver(this.#transport, batch, this.#patience());
+      const outcomes = await deliver(this.#transport, batch, patience);
       for (const entry of batch) {
         last = outcomes.get(entry);
         results.push(resultOf(entry.id, last));
+        // While it goes forward each batch has its time; once the bridge is away each has one attempt.
+        if (last?.kind === "accepted") patience = this.#patience();
       }
     }
     const result = batchResult(results);
@@ -79,7 +82,7 @@ export class LogBridge {
   }
 
   /**
-   * Write entries as they come. In Node one request, which is not tried again; in browsers, which cannot stream
+   * Write entries as they come; look at ``stopped`` of the result. In Node one request, which is not tried again; in browsers, which cannot stream
    * over HTTP/1.1, batches, which are.
    */
   async stream(entries: Entries): Promise<StreamResult> {

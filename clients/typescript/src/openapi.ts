@@ -44,6 +44,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/logs/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write any number of logs, one a line
+         * @description Each line is an entry as in write; blank lines are passed over. It is written as it comes, however long it is. Where it was not read to its end, stopped says why, and lines_read up to which line the counts hold. Request-Timeout is for each batch of lines; without it LOGBRIDGE_STREAM_BATCH_TIMEOUT_S.
+         */
+        post: operations["stream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/logs/concurrent-test": {
         parameters: {
             query?: never;
@@ -393,6 +413,35 @@ export interface components {
             /** @description "Entry 5: why", counted from 0. */
             errors: string[];
             results: components["schemas"]["WriteResult"][];
+        };
+        /**
+         * StreamResult
+         * @description What became of a stream.
+         */
+        StreamResult: {
+            /** @description Lines that were tried, less blank ones. */
+            total_count: number;
+            success_count: number;
+            error_count: number;
+            /** @description The first 100 lines that failed. */
+            errors: components["schemas"]["LineError"][];
+            /** @description Whether more lines failed than errors has. */
+            errors_truncated: boolean;
+            /** @description The counts hold for the lines up to this one: go on with the next. */
+            lines_read: number;
+            /** @description Why it was not read to its end; empty if it was. */
+            stopped: string;
+        };
+        /**
+         * LineError
+         * @description A line that was not written.
+         */
+        LineError: {
+            /** @description Counted from 1, blank lines too. */
+            line: number;
+            /** @description The id to send it again with; empty if it could not be read. */
+            log_id: string;
+            error_message: string;
         };
         /**
          * ConcurrentTestRequest
@@ -1346,6 +1395,375 @@ export interface operations {
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["BatchResult"];
+                };
+            };
+            /** @description Any other error, such as 408 for what came too slowly, 431 for too large a head. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Seconds that you wait for the answer; without it LOGBRIDGE_REQUEST_TIMEOUT_S. */
+                "Request-Timeout"?: number;
+                /** @description respond-async: answer 202 as soon as the log is on the disk here, where a spool is configured. */
+                Prefer?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {"message":"one"}
+                 *     {"message":"two","level":"ERROR"}
+                 */
+                "application/x-ndjson": string;
+                /**
+                 * @example {"message":"one"}
+                 *     {"message":"two","level":"ERROR"}
+                 */
+                "application/ndjson": string;
+                /**
+                 * @example {"message":"one"}
+                 *     {"message":"two","level":"ERROR"}
+                 */
+                "application/jsonl": string;
+                /**
+                 * @example {"message":"one"}
+                 *     {"message":"two","level":"ERROR"}
+                 */
+                "application/jsonlines": string;
+                /**
+                 * @example {"message":"one"}
+                 *     {"message":"two","level":"ERROR"}
+                 */
+                "application/x-jsonlines": string;
+            };
+        };
+        responses: {
+            /** @description The log service acknowledged some of it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total_count": 2,
+                     *       "success_count": 1,
+                     *       "error_count": 1,
+                     *       "errors": [
+                     *         {
+                     *           "line": 2,
+                     *           "log_id": "",
+                     *           "error_message": "$.message: Expected `str` of length >= 1"
+                     *         }
+                     *       ],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 2,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description Some of it is on the disk here, to be delivered. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total_count": 2,
+                     *       "success_count": 1,
+                     *       "error_count": 1,
+                     *       "errors": [
+                     *         {
+                     *           "line": 2,
+                     *           "log_id": "",
+                     *           "error_message": "$.message: Expected `str` of length >= 1"
+                     *         }
+                     *       ],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 2,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description Not JSON, or over a limit that the settings name. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Bad Request",
+                     *       "status": 400,
+                     *       "detail": "the body is not JSON: Expecting value at line 1 column 1",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description No key, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unauthorized",
+                     *       "status": 401,
+                     *       "detail": "/api/v1/logs/write needs a key: send Authorization: Bearer KEY or X-API-Key: KEY",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description Closed to strangers, or the key lacks the scope or is not for that service. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "/api/v1/logs/query answers callers on this machine only; LOGBRIDGE_OPEN=read opens it to others, LOGBRIDGE_KEYS_FILE to those with a key",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description Nothing came for too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "nothing came for LOGBRIDGE_STREAM_IDLE_TIMEOUT_S=300 seconds",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description The body or the log is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Content Too Large",
+                     *       "status": 413,
+                     *       "detail": "the body is larger than LOGBRIDGE_BODY_BYTES_MAX=20971520 bytes",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description A media type or an encoding that is not supported. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unsupported Media Type",
+                     *       "status": 415,
+                     *       "detail": "Content-Type text/plain is not supported; send application/json",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description Valid JSON that does not fit: which field, and why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unprocessable Content",
+                     *       "status": 422,
+                     *       "detail": "$.adv_id: Expected `int | null`, got `str`",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description More requests than this key or this address may make; Retry-After says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Too Many Requests",
+                     *       "status": 429,
+                     *       "detail": "the key shop may make 1000 requests a second",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description The log service refused. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Bad Gateway",
+                     *       "status": 502,
+                     *       "detail": "the log service refused it",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description Too much in flight, or the log service is not reachable. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Service Unavailable",
+                     *       "status": 503,
+                     *       "detail": "nothing listens at localhost:50051",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
+                };
+            };
+            /** @description The log service did not answer in time; the outcome may be unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Gateway Timeout",
+                     *       "status": 504,
+                     *       "detail": "no answer before the deadline",
+                     *       "total_count": 0,
+                     *       "success_count": 0,
+                     *       "error_count": 0,
+                     *       "errors": [],
+                     *       "errors_truncated": false,
+                     *       "lines_read": 0,
+                     *       "stopped": ""
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
                 };
             };
             /** @description Any other error, such as 408 for what came too slowly, 431 for too large a head. */

@@ -2,18 +2,15 @@
 
 import { deliver, type Outcome } from "./deliver.js";
 import { BATCH_FRAME_BYTES, type Entry, type Prepared, prepare } from "./entry.js";
+import type { components } from "./openapi.js";
 import type { Checked } from "./options.js";
 import { GRACE_MS, type Transport } from "./transport.js";
 
-/** What became of a stream. errors: of the first ERRORS_MAX entries that failed. */
-export interface StreamResult {
-  total_count: number;
-  success_count: number;
-  error_count: number;
-  errors: { line: number; log_id: string; error_message: string }[];
-  /** Whether more failed than errors tells of. */
-  truncated: boolean;
-}
+/**
+ * What became of a stream. errors: of the first ERRORS_MAX entries that failed. stopped: why it was not read to its
+ * end, empty if it was; the counts then hold for the first lines_read entries.
+ */
+export type StreamResult = components["schemas"]["StreamResult"];
 
 export type Entries = AsyncIterable<Entry> | Iterable<Entry>;
 
@@ -47,9 +44,6 @@ export async function streamLines(
       const { message, ...fields } = next.value;
       controller.enqueue(encoder.encode(`${prepare(message, fields, options.serviceName).json}\n`));
     },
-    async cancel() {
-      await source.return(undefined);
-    },
   });
   try {
     return await transport.stream("/stream", lines, late.signal);
@@ -57,29 +51,47 @@ export async function streamLines(
     throw broken ? broken.reason : error;
   } finally {
     clearTimeout(timer);
+    // Not awaited: a source that is busy would close later, or never.
+    source.return(undefined).catch(() => {});
   }
 }
 
-/** Batches one after the other, of which one is held at a time. */
+/**
+ * Batches one after the other, of which one is held at a time. It stops at the first that cannot be delivered, and
+ * throws what that failed with if nothing was accepted.
+ */
 export async function streamBatches(
   transport: Transport,
   options: Checked,
   entries: Entries,
 ): Promise<StreamResult> {
-  const result: StreamResult = {
-    total_count: 0,
-    success_count: 0,
-    error_count: 0,
-    errors: [],
-    truncated: false,
-  };
+  const result: StreamResult = { ...NOTHING, errors: [] };
   for await (const batch of batches(options, entries)) {
     const patience = { untilMs: performance.now() + options.retryMs, holding: true };
     const outcomes = await deliver(transport, batch, patience);
-    for (const entry of batch) count(result, entry, outcomes.get(entry));
+    let accepted = false;
+    let last: Outcome | undefined;
+    for (const entry of batch) {
+      last = outcomes.get(entry);
+      accepted ||= last?.kind === "accepted";
+      count(result, entry, last);
+    }
+    if (accepted || last?.kind !== "gave up") continue;
+    if (result.success_count === 0 && last.error) throw last.error;
+    result.stopped = last.detail;
+    break;
   }
   return result;
 }
+
+const NOTHING = {
+  total_count: 0,
+  success_count: 0,
+  error_count: 0,
+  errors_truncated: false,
+  lines_read: 0,
+  stopped: "",
+};
 
 /** Entries in batches of the size that the options allow. */
 export async function* batches(options: Checked, entries: Entries): AsyncGenerator<Prepared[]> {
@@ -106,12 +118,14 @@ async function* each(entries: Entries): AsyncGenerator<Entry, undefined> {
 
 function count(result: StreamResult, entry: Prepared, outcome: Outcome | undefined): void {
   result.total_count += 1;
+  result.lines_read += 1;
   if (outcome?.kind === "accepted") {
     result.success_count += 1;
     return;
   }
   result.error_count += 1;
-  result.truncated = result.error_count > ERRORS_MAX;
+  result.errors_truncated = result.error_count > ERRORS_MAX;
   const error_message = outcome?.detail ?? "";
-  if (!result.truncated) result.errors.push({ line: result.total_count, log_id: entry.id, error_message });
+  if (!result.errors_truncated)
+    result.errors.push({ line: result.total_count, log_id: entry.id, error_message });
 }

@@ -12,7 +12,7 @@ import {
 import { checked } from "../../src/options.js";
 import { streamBatches } from "../../src/stream.js";
 import { Transport } from "../../src/transport.js";
-import { freePort, Scene, stored } from "./processes.js";
+import { freePort, Scene, stored, until } from "./processes.js";
 
 const scene = new Scene();
 let url = "";
@@ -84,8 +84,50 @@ test("a stream in batches tells which entries failed", async () => {
   }
   const options = checked(url, { batchEntriesMax: 10 });
   const result = await streamBatches(new Transport(options), options, entries());
-  expect(result).toMatchObject({ total_count: 25, success_count: 24, error_count: 1, truncated: false });
+  expect(result).toMatchObject({
+    total_count: 25,
+    success_count: 24,
+    error_count: 1,
+    errors_truncated: false,
+    stopped: "",
+  });
   expect(result.errors.map((error) => error.line)).toEqual([13]);
+});
+
+test("a stream goes in one request, in the order of its entries", async () => {
+  let given = 0;
+  async function* entries() {
+    for (; given < 5000; given += 1)
+      yield { message: given === 40 ? "" : `line ${given}`, service_name: "lines" };
+  }
+  const result = await new LogBridge(url).stream(entries());
+  expect(result).toMatchObject({ total_count: 5000, success_count: 4999, error_count: 1, stopped: "" });
+  expect(result.errors.map((error) => error.line)).toEqual([41]);
+});
+
+test("what a stream's source throws is thrown, and a source that is not needed is closed", async () => {
+  async function* broken() {
+    yield { message: "before" };
+    throw new RangeError("of the source");
+  }
+  await expect(new LogBridge(url).stream(broken())).rejects.toThrow("of the source");
+  let closed = false;
+  async function* endless() {
+    try {
+      for (;;) yield { message: "again" };
+    } finally {
+      closed = true;
+    }
+  }
+  const nobody = new LogBridge(`http://127.0.0.1:${await freePort()}`);
+  await expect(nobody.stream(endless())).rejects.toThrow(Unreachable);
+  await until(() => closed);
+});
+
+test("a stream in batches stops where the bridge is away", async () => {
+  const options = checked(`http://127.0.0.1:${await freePort()}`, { batchEntriesMax: 1, retryMs: 0 });
+  const entries = [{ message: "a" }, { message: "b" }];
+  await expect(streamBatches(new Transport(options), options, entries)).rejects.toThrow(Unreachable);
 });
 
 test("errors have a class, a status and the bridge's own words", async () => {

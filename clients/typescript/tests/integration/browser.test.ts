@@ -67,7 +67,7 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium, ${CHROMIUM}`, () => {
     const answer = await page.evaluate(
       "bridge.stream(Array.from({ length: 1200 }, (_, index) => ({ message: 'stream ' + index, big: 2n ** 64n })))",
     );
-    expect(answer).toMatchObject({ total_count: 1200, success_count: 1200, errors: [] });
+    expect(answer).toMatchObject({ total_count: 1200, success_count: 1200, errors: [], stopped: "" });
     expect(await page.evaluate("bridge.health().then((health) => health.status)")).toBe("healthy");
     await page.close();
   });
