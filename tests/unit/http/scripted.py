@@ -49,7 +49,9 @@ class Scripted:
     def some(self, count: int, name: str, **fields: Any) -> list[Any]:
         """The first so many that the call gives, which it is left after."""
         if isinstance(self._client, Client):
-            return [item for item, _ in zip(getattr(self._client, name)(**fields), range(count), strict=False)]
+            return [
+                item for item, _ in zip(getattr(self._client, name)(**fields), range(count), strict=False)
+            ]
         return asyncio.run(_some(getattr(self._client, name)(**fields), count))
 
     def bodies(self) -> list[Any]:

@@ -182,4 +182,3 @@ def test_what_is_no_problem_is_told_as_near_as_it_comes(kind: str) -> None:
     bridge.router.post(f"{API}/write").mock(return_value=httpx.Response(404, text="<html>"))
     with pytest.raises(Refused, match="HTTP 404: Not Found"):
         bridge.call("write", "one")
-
