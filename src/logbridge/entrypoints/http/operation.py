@@ -41,6 +41,9 @@ class Parameter(Struct, frozen=True):
     where: str = "query"
 
 
+STRANGERS = "Without keys it answers callers on this machine only, unless LOGBRIDGE_OPEN has read."
+
+
 class Parts(Struct, frozen=True):
     """What answers the operations."""
 
