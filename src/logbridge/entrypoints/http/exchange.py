@@ -26,6 +26,16 @@ EXTENSIONS: dict[str, dict[str, Any]] = {WHOLE: {}}
 LASTING = "logbridge.request.lasting"
 
 
+def head_bytes(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    """Bytes of a head as far as it has been read, less those of a line that is not complete."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def lasts(cycle: RequestResponseCycle) -> bool:
+    """Whether its body may take as long as it likes, as long as something comes."""
+    return LASTING in cycle.scope and not cycle.response_complete
+
+
 class Signal:
     """asyncio.Event, made only when somebody waits: most requests are here as a whole and nobody does."""
 
