@@ -84,6 +84,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write logs of an OpenTelemetry exporter or Collector
+         * @description OTLP/HTTP, binary or JSON, compressed or not. A status that asks for it has an exporter send the same again: each log is stored once, by its id.
+         */
+        post: operations["otlp-logs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/logs/query": {
         parameters: {
             query?: never;
@@ -486,6 +506,40 @@ export interface components {
             sample_errors: string[];
         };
         /**
+         * ExportLogs
+         * @description An ExportLogsServiceRequest in OTLP/JSON. Unknown names are passed over, as OTLP has it.
+         */
+        ExportLogs: {
+            /** @default null */
+            resourceLogs: Record<string, never>[] | null;
+        };
+        /**
+         * ExportedLogs
+         * @description An ExportLogsServiceResponse in OTLP/JSON. Without a partial success all records are acknowledged.
+         */
+        ExportedLogs: {
+            /** @default null */
+            partialSuccess: components["schemas"]["PartialSuccess"] | null;
+        };
+        /**
+         * PartialSuccess
+         * @description How many records were refused, as text of a number, and why.
+         */
+        PartialSuccess: {
+            /** @default 0 */
+            rejectedLogRecords: string;
+            /** @default  */
+            errorMessage: string;
+        };
+        /**
+         * OtlpStatus
+         * @description A google.rpc.Status in JSON. code: as in gRPC.
+         */
+        OtlpStatus: {
+            code: number;
+            message: string;
+        };
+        /**
          * QueryResult
          * @description One page of stored logs, newest first; total_count counts all that match.
          */
@@ -556,6 +610,11 @@ export interface components {
             upstream: components["schemas"]["Upstream"];
             /** @description null without a spool, or while it cannot be read. */
             spool: components["schemas"]["SpoolShown"] | null;
+            /**
+             * @description There is one that cannot be read; the bridge's own log says why.
+             * @default false
+             */
+            spool_unreadable: boolean;
         };
         /**
          * Performance
@@ -580,7 +639,7 @@ export interface components {
         };
         /**
          * Window
-         * @description What came in the last so many seconds, per second.
+         * @description What came in the last so many seconds, per second; of a younger bridge, per second of its life.
          */
         Window: {
             seconds: number;
@@ -1598,30 +1657,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
                 };
             };
-            /** @description The body or the log is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
-                     *       "status": 413,
-                     *       "detail": "the body is larger than LOGBRIDGE_BODY_BYTES_MAX=20971520 bytes",
-                     *       "total_count": 0,
-                     *       "success_count": 0,
-                     *       "error_count": 0,
-                     *       "errors": [],
-                     *       "errors_truncated": false,
-                     *       "lines_read": 0,
-                     *       "stopped": ""
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
-                };
-            };
             /** @description A media type or an encoding that is not supported. */
             415: {
                 headers: {
@@ -2002,6 +2037,224 @@ export interface operations {
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other error, such as 408 for what came too slowly, 431 for too large a head. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "otlp-logs": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Seconds that you wait for the answer; without it LOGBRIDGE_REQUEST_TIMEOUT_S. */
+                "Request-Timeout"?: number;
+                /** @description respond-async: answer 202 as soon as the log is on the disk here, where a spool is configured. */
+                Prefer?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example  */
+                "application/x-protobuf": string;
+                /**
+                 * @example {
+                 *       "resourceLogs": [
+                 *         {
+                 *           "resource": {
+                 *             "attributes": [
+                 *               {
+                 *                 "key": "service.name",
+                 *                 "value": {
+                 *                   "stringValue": "shop"
+                 *                 }
+                 *               }
+                 *             ]
+                 *           },
+                 *           "scopeLogs": [
+                 *             {
+                 *               "logRecords": [
+                 *                 {
+                 *                   "timeUnixNano": "1725013845123456789",
+                 *                   "severityNumber": 9,
+                 *                   "body": {
+                 *                     "stringValue": "async test log"
+                 *                   },
+                 *                   "traceId": "4bf92f3577b34da6a3ce929d0e0e4736"
+                 *                 }
+                 *               ]
+                 *             }
+                 *           ]
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["ExportLogs"];
+            };
+        };
+        responses: {
+            /** @description All records are acknowledged but those that partialSuccess counts. In the encoding of the request: application/x-protobuf, too. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "partialSuccess": {
+                     *         "rejectedLogRecords": "1",
+                     *         "errorMessage": "record 0: $.body: nested deeper than …"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ExportedLogs"];
+                    /** @example  */
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description It cannot be read, or every record is refused. In the encoding of the request: application/x-protobuf, too. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 3,
+                     *       "message": "why"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OtlpStatus"];
+                    /** @example  */
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description No key, or one that is unknown, revoked or expired. In the encoding of the request: application/x-protobuf, too. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 16,
+                     *       "message": "why"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OtlpStatus"];
+                    /** @example  */
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description The key may not write, or not for that service. In the encoding of the request: application/x-protobuf, too. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 7,
+                     *       "message": "why"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OtlpStatus"];
+                    /** @example  */
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description The body is too large, or every record is. In the encoding of the request: application/x-protobuf, too. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 3,
+                     *       "message": "why"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OtlpStatus"];
+                    /** @example  */
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description A media type or an encoding that is not supported. In the encoding of the request: application/x-protobuf, too. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 3,
+                     *       "message": "why"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OtlpStatus"];
+                    /** @example  */
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description More requests than this key or this address may make. In the encoding of the request: application/x-protobuf, too. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 8,
+                     *       "message": "why"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OtlpStatus"];
+                    /** @example  */
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description Too much in flight, or the log service is not reachable: send it again. In the encoding of the request: application/x-protobuf, too. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 14,
+                     *       "message": "why"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OtlpStatus"];
+                    /** @example  */
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description The log service did not answer in time: send it again. In the encoding of the request: application/x-protobuf, too. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 4,
+                     *       "message": "why"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OtlpStatus"];
+                    /** @example  */
+                    "application/x-protobuf": string;
                 };
             };
             /** @description Any other error, such as 408 for what came too slowly, 431 for too large a head. */
@@ -2926,7 +3179,8 @@ export interface operations {
                      *         "dead_letters": 0,
                      *         "delivered": 0,
                      *         "resent": 0
-                     *       }
+                     *       },
+                     *       "spool_unreadable": false
                      *     }
                      */
                     "application/json": components["schemas"]["Stats"];
