@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from logbridge.entrypoints.log_client import FLUSH_TIMEOUT_S, LogClient, hand_over, open_client
+from logbridge.entrypoints.losses import LOSSES
 from logbridge.entrypoints.record import entry_of
 
 
@@ -45,12 +46,24 @@ class LogBridgeHandler(logging.Handler):
         """Hand a record over, if it is not about sending itself. Never raises (logging.raiseExceptions)."""
         try:
             hand_over(self.client, record.name, record.threadName, partial(self._entry_of, record))
+            if record.name == LOSSES and self._is_alone() and logging.lastResort is not None:
+                # What was lost cannot be sent, and must not be lost in silence: to stderr, as for no handler.
+                logging.lastResort.handle(record)
         except Exception:
             self.handleError(record)
 
     def _entry_of(self, record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
         message, fields = entry_of(record, self.formatter)
         return message, fields | self._service
+
+    def _is_alone(self) -> bool:
+        """Whether nobody else shows what was lost; of several such handlers the first one does."""
+        logger: logging.Logger | None = logging.getLogger(LOSSES)
+        found: list[logging.Handler] = []
+        while logger is not None:
+            found += logger.handlers
+            logger = logger.parent if logger.propagate else None
+        return found[:1] == [self] and all(isinstance(handler, LogBridgeHandler) for handler in found)
 
     def flush(self) -> None:
         """Wait until what was emitted before is settled, at most flush_timeout_s."""

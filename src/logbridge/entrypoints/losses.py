@@ -9,7 +9,8 @@ REPORT_S = 30.0
 LAST_WORD_S = 1.0
 
 # A handler that sends logs leaves out the records of this logger: a loss must not make another one.
-logger = logging.getLogger("logbridge.client")
+LOSSES = "logbridge.client"
+logger = logging.getLogger(LOSSES)
 
 
 class Losses:

@@ -21,6 +21,8 @@ from logbridge.entrypoints.attributes import (
 NO_MESSAGE = "(no message)"
 # What logging itself puts into a record, formatters included; all else is somebody's `extra`.
 _OWN_NAMES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+# What logging.basicConfig gives to handlers without a format: level and logger, which the log has anyway.
+_BASIC = logging.BASIC_FORMAT
 # Of these the level says it all.
 LEVEL_NAMES = frozenset(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "WARN", "FATAL"))
 
@@ -28,7 +30,8 @@ LEVEL_NAMES = frozenset(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "WARN"
 def entry_of(record: logging.LogRecord, formatter: logging.Formatter | None) -> tuple[str, dict[str, Any]]:
     """The message and the fields: level, timestamp, metadata, and trace_id and span_id where there is a span.
 
-    formatter: makes the message, without the traceback, which is metadata. Never raises for what a caller put
+    formatter: makes the message, without the traceback, which is metadata; that of basicConfig says nothing
+    that the log does not have, and is passed over. Never raises for what a caller put
     into the record; the record stays as it was.
     """
     message, notes = _message_of(record, formatter)
@@ -52,7 +55,9 @@ def _message_of(
     record: logging.LogRecord, formatter: logging.Formatter | None
 ) -> tuple[object, dict[str, str]]:
     try:
-        return (record.getMessage() if formatter is None else _formatted(record, formatter)), {}
+        if formatter is None or getattr(formatter, "_fmt", None) == _BASIC:
+            return record.getMessage(), {}
+        return _formatted(record, formatter), {}
     except Exception as error:
         # Arguments that do not fit, or a __str__ that raises: the line is kept, with what is wrong with it.
         note = f"the message could not be made: {type(error).__name__}: {text_of(error)}"
