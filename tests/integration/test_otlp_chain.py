@@ -76,7 +76,7 @@ async def test_of_a_batch_with_a_conflict_the_others_are_accepted_in_the_end() -
 
 @pytest.mark.parametrize("way", ["otlp", "otlp+http"])
 async def test_a_chain_of_processes(way: str, tmp_path: Path) -> None:
-    """Bridge → log service by OTLP over gRPC, and bridge → bridge → log service over HTTP: a query finds it."""
+    """Bridge → log service by OTLP over gRPC, bridge → bridge → log service over HTTP: a query finds it."""
 
     def talk() -> list[dict[str, object]]:
         port = free_port()

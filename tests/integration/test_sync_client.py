@@ -228,15 +228,17 @@ def test_a_blocked_log_service_blocks_no_log(tmp_path: Path) -> None:
     all that was taken is stored once it goes on.
     """
     port = free_port()
-    with log_service(tmp_path, port) as running:
-        with LogServiceClient(f"127.0.0.1:{port}", queue_entries_max=100) as client:
-            assert client.write_log("before")["success"]
-            os.kill(running.pid, signal.SIGSTOP)
-            taken = [client.log(str(number)) for number in range(150)]
-            os.kill(running.pid, signal.SIGCONT)
-            assert taken == [True] * 100 + [False] * 50
-            assert client.flush(WAIT_S)
-            assert client.counts.sent == 100
-            assert client.counts.dropped == 50
-            assert "queue_entries_max=100" in client.counts.last_error
+    with (
+        log_service(tmp_path, port) as running,
+        LogServiceClient(f"127.0.0.1:{port}", queue_entries_max=100) as client,
+    ):
+        assert client.write_log("before")["success"]
+        os.kill(running.pid, signal.SIGSTOP)
+        taken = [client.log(str(number)) for number in range(150)]
+        os.kill(running.pid, signal.SIGCONT)
+        assert taken == [True] * 100 + [False] * 50
+        assert client.flush(WAIT_S)
+        assert client.counts.sent == 100
+        assert client.counts.dropped == 50
+        assert "queue_entries_max=100" in client.counts.last_error
     assert stored(tmp_path) == {"before": 1} | {str(number): 1 for number in range(100)}
