@@ -37,6 +37,7 @@ from tests.integration.processes import (
 from tests.integration.test_client import run_python
 from tests.integration.test_keys import create
 from tests.integration.test_sync_client import stored
+from tests.unit.test_docs import blocks_of
 
 READ = {"LOGBRIDGE_OPEN": "read"}
 WAIT_S = 60.0
@@ -288,6 +289,13 @@ for number in range(100):
     assert done.returncode == 0
     (line,) = done.stderr.splitlines()
     assert line.startswith("logs lost: 100, ")
+
+
+@pytest.mark.parametrize("code", blocks_of("docs/python-http.md", "python"))
+def test_the_examples_of_the_page_run(running: Bridge, code: str) -> None:
+    """Each example is a program that runs."""
+    done = run_python(code.replace("http://127.0.0.1:8001", str(running.client.base_url)))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_it_is_light() -> None:
