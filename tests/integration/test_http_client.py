@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from logbridge.domain.errors import InvalidEntry
-from logbridge.entrypoints.background import Counts
+from logbridge.entrypoints.background.background import Counts
 from logbridge.http import (
     AsyncClient,
     Client,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from logbridge import LogServiceClient
-from logbridge.entrypoints.background import Counts
+from logbridge.entrypoints.background.background import Counts
 from tests.certificates import Authority
 from tests.integration.processes import end, free_port, held_port, log_service, until
 from tests.integration.test_client import log_service as service_in_memory

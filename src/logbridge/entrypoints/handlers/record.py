@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from logbridge.domain.timestamp import rfc3339_utc
-from logbridge.entrypoints.attributes import (
+from logbridge.entrypoints.handlers.attributes import (
     MESSAGE_BYTES_MAX,
     TEXT_BYTES_MAX,
     cut,

@@ -12,7 +12,7 @@ from structlog import DropEvent
 from structlog.typing import EventDict, WrappedLogger
 
 from logbridge.domain.timestamp import epoch_us, rfc3339, rfc3339_utc
-from logbridge.entrypoints.attributes import (
+from logbridge.entrypoints.handlers.attributes import (
     MESSAGE_BYTES_MAX,
     TEXT_BYTES_MAX,
     cut,
@@ -23,8 +23,8 @@ from logbridge.entrypoints.attributes import (
     trace_fields,
     with_extras,
 )
-from logbridge.entrypoints.log_client import FLUSH_TIMEOUT_S, LogClient, hand_over, open_client
-from logbridge.entrypoints.record import LEVEL_NAMES, NO_MESSAGE
+from logbridge.entrypoints.handlers.log_client import FLUSH_TIMEOUT_S, LogClient, hand_over, open_client
+from logbridge.entrypoints.handlers.record import LEVEL_NAMES, NO_MESSAGE
 
 logger = logging.getLogger(__name__)
 

@@ -27,10 +27,10 @@ from logbridge.domain.entry import classify
 from logbridge.domain.errors import InvalidEntry, LogbridgeError
 from logbridge.domain.policy import BackgroundPolicy, RetryPolicy
 from logbridge.domain.timestamp import rfc3339_utc
-from logbridge.entrypoints.drafts import plain_fields
-from logbridge.entrypoints.losses import Losses, OnDrop
-from logbridge.entrypoints.sending import BatchAnswer, Clock, Item, Send, Sending
-from logbridge.entrypoints.tally import Counts, Tally
+from logbridge.entrypoints.background.losses import Losses, OnDrop
+from logbridge.entrypoints.background.sending import BatchAnswer, Clock, Item, Send, Sending
+from logbridge.entrypoints.background.tally import Counts, Tally
+from logbridge.entrypoints.python.drafts import plain_fields
 
 __all__ = ["Background", "BackgroundSettings", "BatchAnswer", "Counts", "PolicySettings", "Send"]
 

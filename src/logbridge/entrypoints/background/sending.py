@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from logbridge.domain.errors import LogbridgeError
 from logbridge.domain.outcome import Failed, Outcome, Refused, Unknown
 from logbridge.domain.policy import RetryPolicy
-from logbridge.entrypoints.losses import Losses
-from logbridge.entrypoints.tally import Tally
+from logbridge.entrypoints.background.losses import Losses
+from logbridge.entrypoints.background.tally import Tally
 
 BatchAnswer = Sequence[Outcome]
 Send = Callable[[list[dict[str, Any]]], BatchAnswer]

@@ -92,7 +92,7 @@ def _client_of(url: str, key: str | None, settings: dict[str, Any]) -> "OwnClien
 
         return Client(url, key=key, **settings)
     if scheme in ("grpc", "grpcs"):
-        from logbridge.entrypoints.sync_client import LogServiceClient
+        from logbridge.entrypoints.python.sync_client import LogServiceClient
 
         return LogServiceClient(url, key=key, **settings)
     raise InvalidSetting("url", url, "expected http://, https://, grpc:// or grpcs:// with host:port")

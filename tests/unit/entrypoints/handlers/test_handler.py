@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from logbridge import AsyncLogServiceClient, InvalidSetting, LogBridgeHandler, LogServiceClient
 from logbridge.domain.entry import EntryMaker, classify
 from logbridge.domain.timestamp import rfc3339_utc
-from logbridge.entrypoints.record import NO_MESSAGE, entry_of
+from logbridge.entrypoints.handlers.record import NO_MESSAGE, entry_of
 from logbridge.http import Client
-from tests.unit.entrypoints.recording import RecordingClient, Shy
+from tests.unit.entrypoints.handlers.recording import RecordingClient, Shy
 
 CLIENT = RecordingClient()
 
@@ -176,7 +176,7 @@ def test_what_a_formatter_leaves_in_a_record_is_no_extra(client: RecordingClient
     ("name", "thread", "sent"),
     [
         ("logbridge", "MainThread", False),
-        ("logbridge.entrypoints.background", "MainThread", False),
+        ("logbridge.entrypoints.background.background", "MainThread", False),
         ("logbridges", "MainThread", True),
         ("httpx", "logbridge-background", False),
         ("grpc._channel", "logbridge", False),

@@ -22,8 +22,8 @@ from logbridge import (
 )
 from logbridge.domain.outcome import Outcome
 from logbridge.domain.ports import Deadline
-from logbridge.entrypoints.background import Counts
-from logbridge.entrypoints.private_loop import private_loop
+from logbridge.entrypoints.background.background import Counts
+from logbridge.entrypoints.python.private_loop import private_loop
 
 WAIT_S = 30.0
 BAD: list[dict[str, Any]] = [

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from logbridge.domain.policy import BackgroundPolicy
-from logbridge.entrypoints.losses import Losses
+from logbridge.entrypoints.background.losses import Losses
 
 
 class Counts(Struct, frozen=True):

@@ -17,9 +17,9 @@ from logbridge.domain.outcome import Outcome, Refused
 from logbridge.domain.policy import Asked
 from logbridge.domain.ports import LogSink
 from logbridge.domain.service import LogBridge
-from logbridge.entrypoints.background import Background, BackgroundSettings, Counts
+from logbridge.entrypoints.background.background import Background, BackgroundSettings, Counts
 from logbridge.entrypoints.container import Container, make_container
-from logbridge.entrypoints.private_loop import LoopGone, PrivateLoop, private_loop
+from logbridge.entrypoints.python.private_loop import LoopGone, PrivateLoop, private_loop
 from logbridge.entrypoints.results import BatchResult, WriteResult, batch_result
 from logbridge.entrypoints.settings import Settings, check_sink_url, load
 

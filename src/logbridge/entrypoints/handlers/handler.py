@@ -4,9 +4,9 @@ import logging
 from functools import partial
 from typing import Any
 
-from logbridge.entrypoints.log_client import FLUSH_TIMEOUT_S, LogClient, hand_over, open_client
-from logbridge.entrypoints.losses import LOSSES
-from logbridge.entrypoints.record import entry_of
+from logbridge.entrypoints.background.losses import LOSSES
+from logbridge.entrypoints.handlers.log_client import FLUSH_TIMEOUT_S, LogClient, hand_over, open_client
+from logbridge.entrypoints.handlers.record import entry_of
 
 
 class LogBridgeHandler(logging.Handler):

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from logbridge.domain.errors import LogbridgeError
 from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
 from logbridge.domain.timestamp import epoch_us
-from logbridge.entrypoints.background import Background, Counts
-from logbridge.entrypoints.sending import Clock
+from logbridge.entrypoints.background.background import Background, Counts
+from logbridge.entrypoints.background.sending import Clock
 
 WAIT_S = 30.0
 Entry = dict[str, Any]

@@ -13,9 +13,9 @@ from structlog.testing import CapturingLogger
 
 from logbridge import StructlogProcessor
 from logbridge.domain.timestamp import epoch_us
-from logbridge.entrypoints.record import NO_MESSAGE
-from logbridge.entrypoints.structlog_processor import entry_of
-from tests.unit.entrypoints.recording import RecordingClient, Shy
+from logbridge.entrypoints.handlers.record import NO_MESSAGE
+from logbridge.entrypoints.handlers.structlog_processor import entry_of
+from tests.unit.entrypoints.handlers.recording import RecordingClient, Shy
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_names_of_log_fields_stay_in_metadata() -> None:
 
 def test_logs_about_sending_are_not_sent(client: RecordingClient) -> None:
     """Where add_logger_name tells that they are logbridge's; they go on in the chain."""
-    event = {"event": "one", "logger": "logbridge.entrypoints.background"}
+    event = {"event": "one", "logger": "logbridge.entrypoints.background.background"}
     assert StructlogProcessor(client)(None, "info", event) == event
     assert client.logs == []
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from logbridge.entrypoints.attributes import (
+from logbridge.entrypoints.handlers.attributes import (
     DEPTH_MAX,
     EXTRA_BYTES_MAX,
     EXTRA_NAMES_MAX,
@@ -27,7 +27,7 @@ from logbridge.entrypoints.attributes import (
     value_text,
     with_extras,
 )
-from tests.unit.entrypoints.recording import Shy
+from tests.unit.entrypoints.handlers.recording import Shy
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

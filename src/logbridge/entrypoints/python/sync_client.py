@@ -6,9 +6,9 @@ from typing import Any
 
 from logbridge.domain.entry import EntryDraft
 from logbridge.domain.errors import InvalidEntry, InvalidRequest
-from logbridge.entrypoints.connected import Connected, answer, refused_batch, refused_write
-from logbridge.entrypoints.drafts import draft_of, drafts_of
-from logbridge.entrypoints.private_loop import LoopGone, private_loop
+from logbridge.entrypoints.python.connected import Connected, answer, refused_batch, refused_write
+from logbridge.entrypoints.python.drafts import draft_of, drafts_of
+from logbridge.entrypoints.python.private_loop import LoopGone, private_loop
 from logbridge.entrypoints.results import batch_result, write_result
 
 
