@@ -157,8 +157,9 @@ async def test_a_stop_in_the_middle(tmp_path: Path, stop: signal.Signals) -> Non
     assert answer.headers["retry-after"]
 
 
-async def test_a_stop_while_the_log_service_is_away(tmp_path: Path) -> None:
-    """Lines that wait for it are given back: whoever goes on after lines_read loses none."""
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_stop_while_the_log_service_is_away(tmp_path: Path, ended: bool) -> None:
+    """Lines that wait for it are given back, of a whole stream too: whoever goes on loses none."""
     async with bridge(tmp_path, drain_s=LONG_S) as (served, peer), connected(served.port) as connection:
         upload = Upload(connection)
         upload.chunk(line(1))
@@ -168,9 +169,12 @@ async def test_a_stop_while_the_log_service_is_away(tmp_path: Path) -> None:
         async with connected(served.port) as other:
             while not (await other.ask("GET", f"{API}/stats")).body["upstream"]["calls"].get("failed"):
                 pass
+        if ended:
+            connection.write(b"0\r\n\r\n")
         served.process.send_signal(signal.SIGTERM)
         answer = await connection.read()
-        assert (answer.status, await served.ended()) == (503, 0)
+        assert (answer.status, answer.body["stopped"]) == (503, "the bridge is stopping")
+        assert await served.ended() == 0
     assert (answer.body["lines_read"], answer.body["total_count"], answer.body["errors"]) == (1, 1, [])
 
 
@@ -246,7 +250,7 @@ async def test_who_waits_to_be_asked(tmp_path: Path) -> None:
 
 async def test_a_spool_answers_202(tmp_path: Path) -> None:
     """With Prefer: respond-async the lines are on the disk here."""
-    spool = f"sqlite://{tmp_path}/spool"
+    spool = f"sqlite:///{tmp_path}/spool"
     async with bridge(tmp_path, spool=spool) as (served, _), connected(served.port) as connection:
         upload = Upload(connection, "Prefer: respond-async")
         upload.chunk(line(1))
