@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from logbridge.domain.entry import EntryDraft
 from logbridge.domain.errors import InvalidEntry
-from logbridge.domain.outcome import Failed, Outcome
+from logbridge.domain.outcome import Failed, Outcome, Refused
 from logbridge.entrypoints.http.decode import decode_raw
 from logbridge.entrypoints.http.lifecycle import cancel
 from logbridge.entrypoints.http.lines import Line
@@ -28,8 +28,9 @@ class _UnderWay(Struct, frozen=True):
     lines_read: int
 
     def is_untouched(self) -> bool:
-        """Whether nothing of it was written, for sure, and all of it could be sent again."""
-        return all(isinstance(outcome, Failed) for outcome in self.outcomes.result())
+        """Whether nothing of it was written, for sure, and some of it may be another time."""
+        kinds = set(map(type, self.outcomes.result()))
+        return Failed in kinds and kinds <= {Failed, Refused}
 
 
 class Batches:
@@ -81,16 +82,24 @@ class Batches:
     def _draft(self, line: Line) -> Draft:
         return self._too_long if line.content is None else decode_raw(line.content)
 
-    async def settle(self, *, give_back: bool) -> None:
-        """Wait for all that is under way, and count it.
-
-        give_back: less the last ones that are known not to be written: whoever goes on sends them again.
-        """
-        await asyncio.gather(*(batch.outcomes for batch in self._under_way))
-        while give_back and self._under_way and self._under_way[-1].is_untouched():
-            self._under_way.pop()
+    async def settle(self) -> None:
+        """Wait for all that is under way, and count it."""
         while self._under_way:
             await self._settle_first()
+
+    async def finished(self) -> None:
+        """Wait for all that is under way; it is not counted yet."""
+        await asyncio.gather(*(batch.outcomes for batch in self._under_way))
+
+    def give_back(self) -> bool:
+        """Leave the last of the finished batches uncounted, as far as nothing of them was written.
+
+        Whoever goes on after the lines that are counted sends them again. Whether there were any.
+        """
+        before = len(self._under_way)
+        while self._under_way and self._under_way[-1].is_untouched():
+            self._under_way.pop()
+        return len(self._under_way) < before
 
     async def _settle_first(self) -> None:
         batch = self._under_way[0]

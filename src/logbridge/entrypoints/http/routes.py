@@ -229,7 +229,9 @@ def _writing(prefix: str) -> tuple[Operation, ...]:
             {
                 200: Response("The log service acknowledged some of it.", (StreamResult,), _STREAMED),
                 202: Response("Some of it is on the disk here, to be delivered.", (StreamResult,), _STREAMED),
-                **problems(*REFUSALS, 408, 502, 503, 504, also=StreamResult, beside=failed_stream),
+                **problems(
+                    400, 401, 403, 408, 415, 422, 429, 502, 503, 504, also=StreamResult, beside=failed_stream,
+                ),
             },
             "Each line is an entry as in write; blank lines are passed over. It is written as it comes, "
             "however long it is. Where it was not read to its end, stopped says why, and lines_read up to "

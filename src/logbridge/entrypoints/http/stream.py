@@ -17,6 +17,7 @@ from logbridge.entrypoints.http.compression import Decompression, NotDecompresse
 from logbridge.entrypoints.http.decode import check_headers
 from logbridge.entrypoints.http.endpoints import applied, nothing_written
 from logbridge.entrypoints.http.exchange import LASTING
+from logbridge.entrypoints.http.export import NDJSON
 from logbridge.entrypoints.http.lifecycle import ClientLeft, Lifecycle, cancel
 from logbridge.entrypoints.http.lines import LineSplitter
 from logbridge.entrypoints.http.parameters import read_asked
@@ -25,7 +26,7 @@ from logbridge.entrypoints.http.tally import StreamResult
 from logbridge.entrypoints.settings import Settings
 
 MEDIA_TYPES = (
-    "application/x-ndjson",
+    NDJSON,
     "application/ndjson",
     "application/jsonl",
     "application/jsonlines",
@@ -131,7 +132,7 @@ class _Door:
     def check_open(self) -> None:
         """Raises RequestRejected (503) in the drain."""
         if self.stopping.is_set():
-            raise RequestRejected(503, "the bridge is stopping")
+            raise _stopping()
 
     def _pause_s(self) -> float:
         if self._first:
@@ -142,6 +143,11 @@ class _Door:
         except RateExceeded as error:
             return error.retry_after_s
         return 0.0
+
+
+def _stopping() -> RequestRejected:
+    """Why a stream is not read on in the drain."""
+    return RequestRejected(503, "the bridge is stopping")
 
 
 class _Reading:
@@ -176,7 +182,11 @@ class _Reading:
         except RequestRejected as error:
             stopped = error
             self._batches.drop()
-        await self._batches.settle(give_back=self._door.stopping.is_set())
+        await self._batches.finished()
+        # They may have failed because it stops, also where the body had come to its end.
+        if self._door.stopping.is_set() and self._batches.give_back():
+            stopped = stopped or _stopping()
+        await self._batches.settle()
         if left:
             raise ClientLeft
         if stopped is None:
@@ -189,7 +199,7 @@ class _Reading:
         try:
             while True:
                 await asyncio.wait(
-                    {message, stopping}, timeout=self._linger_s(), return_when="FIRST_COMPLETED"
+                    {message, stopping}, timeout=self._linger_s(), return_when=asyncio.FIRST_COMPLETED
                 )
                 self._door.check_open()
                 if not message.done():

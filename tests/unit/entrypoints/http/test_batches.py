@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import pytest
 
 from logbridge.domain.errors import InvalidEntry
-from logbridge.domain.outcome import Accepted, Failed, Outcome
+from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused
 from logbridge.entrypoints.http.batches import BATCH_BYTES_MAX, BATCHES_MAX, Batches, Draft
 from logbridge.entrypoints.http.lines import Line
 
+Kind = type[Accepted] | type[Failed] | type[Refused]
 TOO_LONG = InvalidEntry("$", "too long")
 
 
@@ -18,16 +19,16 @@ class Peer:
 
     def __init__(self) -> None:
         self.begun: list[list[Draft]] = []
-        self._answers: list[asyncio.Future[type[Accepted] | type[Failed]]] = []
+        self._answers: list[asyncio.Future[Kind]] = []
 
     async def write(self, drafts: list[Draft]) -> Sequence[Outcome]:
         self.begun.append(drafts)
-        answer: asyncio.Future[type[Accepted] | type[Failed]] = asyncio.Future()
+        answer: asyncio.Future[Kind] = asyncio.Future()
         self._answers.append(answer)
         kind = await answer
-        return [Failed("", "stopping") if kind is Failed else Accepted("") for _ in drafts]
+        return [kind("") if kind is Accepted else kind("", "why") for _ in drafts]
 
-    def answer(self, place: int, kind: type[Accepted] | type[Failed] = Accepted) -> None:
+    def answer(self, place: int, kind: Kind = Accepted) -> None:
         self._answers[place].set_result(kind)
 
 
@@ -82,19 +83,20 @@ async def test_so_many_at_once() -> None:
         ((Accepted, Failed, Accepted), True, (3, 1)),
         ((Accepted, Failed, Failed), True, (1, 0)),
         ((Failed, Failed), True, (0, 0)),
+        ((Failed, Refused), True, (2, 2)),
         ((Accepted, Failed), False, (2, 1)),
     ],
 )
-async def test_what_is_given_back(
-    kinds: tuple[type[Accepted] | type[Failed], ...], give_back: bool, counted: tuple[int, int]
-) -> None:
+async def test_what_is_given_back(kinds: tuple[Kind, ...], give_back: bool, counted: tuple[int, int]) -> None:
     """The last batches of which nothing was written are not counted; one before a written one is."""
     peer = Peer()
     batches = Batches(peer.write, 1, TOO_LONG)
     await begin(batches, *range(1, len(kinds) + 1))
     for place, kind in enumerate(kinds):
         peer.answer(place, kind)
-    await batches.settle(give_back=give_back)
+    await batches.finished()
+    assert give_back is False or batches.give_back() == (kinds[-1] is Failed)
+    await batches.settle()
     result = batches.tally.result()
     assert (result.lines_read, result.error_count) == counted
 
