@@ -18,7 +18,9 @@ RUN_S = 900.0
 def _node_is_new_enough() -> bool:
     if shutil.which("node") is None or shutil.which("npm") is None:
         return False
-    said = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=60, check=False).stdout
+    said = subprocess.run(
+        ["node", "--version"], capture_output=True, text=True, timeout=60, check=False
+    ).stdout
     found = re.match(r"v(\d+)\.(\d+)", said)
     return found is not None and (int(found[1]), int(found[2])) >= NODE_MIN
 

@@ -1598,30 +1598,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
                 };
             };
-            /** @description The body or the log is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
-                     *       "status": 413,
-                     *       "detail": "the body is larger than LOGBRIDGE_BODY_BYTES_MAX=20971520 bytes",
-                     *       "total_count": 0,
-                     *       "success_count": 0,
-                     *       "error_count": 0,
-                     *       "errors": [],
-                     *       "errors_truncated": false,
-                     *       "lines_read": 0,
-                     *       "stopped": ""
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"] & components["schemas"]["StreamResult"];
-                };
-            };
             /** @description A media type or an encoding that is not supported. */
             415: {
                 headers: {
