@@ -7,6 +7,7 @@ With --all: every view in both languages and schemes, as wide as a desk and as a
 """
 
 import asyncio
+import hashlib
 import itertools
 import sys
 import tempfile
@@ -24,12 +25,18 @@ from tests.integration.served import API
 
 _DESK, _PHONE = (1280, 1080), (360, 740)
 _SERVICES = ("checkout", "ads-delivery", "video-feed", "billing")
-# The picture's name, the view, the language, the scheme.
+# The picture's name, the view, the language, the scheme, the size.
 _PICTURES = (
-    ("console-overview", "overview", "en", "light"),
-    ("console-overview-zh", "overview", "zh", "dark"),
-    ("console-test", "test", "en", "light"),
+    ("console-overview", "overview", "en", "light", _DESK),
+    ("console-overview-zh", "overview", "zh", "dark", _DESK),
+    ("console-search", "search", "en", "light", _DESK),
+    ("console-tail", "tail", "en", "dark", _DESK),
+    ("console-phone", "overview", "en", "light", _PHONE),
+    ("console-phone-zh", "search", "zh", "dark", _PHONE),
+    # The last one: it would tower over everything else.
+    ("console-test", "test", "en", "light", _DESK),
 )
+_LEVELS = (*["INFO"] * 11, "DEBUG", "WARN", "DEBUG", "ERROR")
 _TRAFFIC_S = 45
 
 
@@ -60,7 +67,13 @@ def _keep_busy(url: str, stop: threading.Event) -> None:
     with httpx.Client(base_url=url, timeout=30) as client:
         for number in itertools.count():
             entries = [
-                {"message": f"order {number}-{n} handled", "service_name": _SERVICES[n % len(_SERVICES)]}
+                {
+                    "message": f"order {number}-{n} handled",
+                    "service_name": _SERVICES[n % len(_SERVICES)],
+                    "level": _LEVELS[(number + n) % len(_LEVELS)],
+                    "trace_id": hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest(),
+                    "metadata": {"region": "eu-1"},
+                }
                 for n in range(1 + number % 7)
             ]
             client.post(f"{API}/batch", json={"log_entries": entries})
@@ -76,15 +89,15 @@ def _keep_busy(url: str, stop: threading.Event) -> None:
 async def _pictures(folder: Path, url: str, *, everything: bool) -> None:
     async with open_chromium() as visit:
         if everything:
-            views, sizes = ("overview", "write", "test"), {"desk": _DESK, "phone": _PHONE}
+            views, sizes = tuple(_SHOWN), {"desk": _DESK, "phone": _PHONE}
             for view, language, scheme, size in itertools.product(
                 views, ("en", "zh"), ("light", "dark"), sizes
             ):
                 path = folder / f"{view}-{language}-{scheme}-{size}.png"
                 await _picture(visit.page, url, path, view, language, scheme, sizes[size], full=True)
         else:
-            for name, view, language, scheme in _PICTURES:
-                await _picture(visit.page, url, folder / f"{name}.png", view, language, scheme, _DESK)
+            for name, view, language, scheme, size in _PICTURES:
+                await _picture(visit.page, url, folder / f"{name}.png", view, language, scheme, size)
         print(*visit.complaints, sep="\n")
 
 
@@ -133,7 +146,21 @@ async def _test(page: Page) -> None:
     )
 
 
-_SHOWN = {"overview": _overview, "write": _write, "test": _test}
+async def _search(page: Page) -> None:
+    await page.locator("[name=q]").fill("handled")
+    await page.keyboard.press("Enter")
+    await page.locator(".logs > .log mark").first.wait_for()
+    await page.locator(".histogram-bars").wait_for()
+    await page.locator(".logs > .log .log-toggle").nth(1).click()
+    await page.locator(".log-details").wait_for()
+    await page.evaluate("window.scrollTo(0, 0)")
+
+
+async def _tail(page: Page) -> None:
+    await page.locator(".tail-list > .log").nth(200).wait_for()
+
+
+_SHOWN = {"overview": _overview, "search": _search, "tail": _tail, "write": _write, "test": _test}
 
 
 if __name__ == "__main__":

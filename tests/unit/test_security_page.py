@@ -24,11 +24,12 @@ ROWS = [
     for line in PAGE.splitlines()
     if line.startswith("| `")
 ]
-SHORT = ("/batch", "/histogram", "/export", "/tail", "/stats")
+SHORT = ("/batch", "/stream", "/histogram", "/export", "/tail", "/stats")
 COLUMNS = ("local", "stranger", *Scope)
 BODIES: dict[str, Any] = {
     f"{API}/write": {"message": "m"},
     f"{API}/batch": {"log_entries": [{"message": "m"}]},
+    f"{API}/stream": {"message": "m"},
     f"{API}/concurrent-test": {"count": 1},
 }
 

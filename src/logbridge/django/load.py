@@ -19,10 +19,10 @@ from logbridge.domain.policy import RequestLimits
 from logbridge.entrypoints.container import utc_now
 from logbridge.entrypoints.http.decode import decode_json
 from logbridge.entrypoints.http.schema import ConcurrentTestRequest, load_test_result
-from logbridge.entrypoints.sync_client import LogServiceClient
+from logbridge.entrypoints.python.sync_client import LogServiceClient
 
 _CLIENT_TYPE = "logbridge-django"
-# As of the threads that send: what is logged in them is about sending (log_client.py).
+# As of the threads that send: what is logged in them is about sending (handlers/log_client.py).
 _THREADS = "logbridge-load"
 
 

@@ -21,8 +21,8 @@ from logbridge.entrypoints.http.access import is_local
 from logbridge.entrypoints.http.decode import decode_json
 from logbridge.entrypoints.http.problems import RequestRejected
 from logbridge.entrypoints.http.proxies import Proxies
+from logbridge.entrypoints.python.sync_client import LogServiceClient
 from logbridge.entrypoints.settings import load
-from logbridge.entrypoints.sync_client import LogServiceClient
 
 Answer = tuple[int, dict[str, Any]]
 # What the log service did, or did not do, is not the fault of who asks.

@@ -16,6 +16,7 @@ from logbridge.http.errors import (
     TooLarge,
     Unauthorized,
     Unavailable,
+    Unclear,
 )
 from logbridge.http.results import BatchResult, LineError, Page, StreamResult, WriteResult
 
@@ -39,5 +40,6 @@ __all__ = [
     "TooLarge",
     "Unauthorized",
     "Unavailable",
+    "Unclear",
     "WriteResult",
 ]

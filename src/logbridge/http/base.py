@@ -11,7 +11,7 @@ import httpx
 from logbridge.domain.errors import InvalidSetting
 from logbridge.domain.outcome import Outcome
 from logbridge.domain.policy import BackgroundPolicy
-from logbridge.entrypoints.background import Background, BackgroundSettings, Counts
+from logbridge.entrypoints.background.background import Background, BackgroundSettings, Counts
 from logbridge.http.calls import Calls
 from logbridge.http.requests import API_PATH, TIMEOUT_S_MAX, TIMEOUT_S_MIN, Requests, tls_context
 from logbridge.http.sending import Sender

@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 
 from logbridge.domain.errors import InvalidEntry
 from logbridge.domain.timestamp import rfc3339_utc
-from logbridge.entrypoints.drafts import plain_fields
+from logbridge.entrypoints.python.drafts import plain_fields
 
 STREAM_PIECE_BYTES = 64 * 1024
 

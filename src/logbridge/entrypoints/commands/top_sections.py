@@ -166,7 +166,8 @@ def _latency(latency: Latency) -> str:
 def _spool(look: Stats, width: int, glyphs: Glyphs) -> Lines:
     spool = look.spool
     if spool is None:
-        return [_line(("Spool  ", _HEADING), "no spool")]
+        said = ("cannot be read", _BAD) if look.spool_unreadable else "no spool"
+        return [_line(("Spool  ", _HEADING), said)]
     dead = (f"{number(spool.dead_letters)} dead letters", _BAD if spool.dead_letters else "")
     oldest = f", the oldest {span(spool.oldest_age_seconds)}" if spool.entries else ""
     text = f"{size(spool.bytes)} of {size(spool.bytes_max)}"

@@ -25,7 +25,7 @@ class Latency(Struct, frozen=True):
 
 
 class Window(Struct, frozen=True):
-    """What came in the last so many seconds, per second."""
+    """What came in the last so many seconds, per second; of a younger bridge, per second of its life."""
 
     seconds: int
     logs_per_second: Annotated[float, Meta(description="Of every outcome.")]
@@ -136,6 +136,9 @@ class Stats(Struct, frozen=True):
     errors: Errors
     upstream: Upstream
     spool: Annotated[SpoolShown | None, Meta(description="null without a spool, or while it cannot be read.")]
+    spool_unreadable: Annotated[
+        bool, Meta(description="There is one that cannot be read; the bridge's own log says why.")
+    ] = False
 
 
 def make_stats(look: Look, settings: Settings, *, history_s: int, services: Collection[str] = ()) -> Stats:
@@ -155,15 +158,17 @@ def make_stats(look: Look, settings: Settings, *, history_s: int, services: Coll
         errors=_errors(running, counts, services),
         upstream=_upstream(running, counts, settings),
         spool=None if look.waiting is None else _spool(look, look.waiting, settings),
+        spool_unreadable=bool(settings.spool_url) and look.waiting is None,
     )
 
 
 def _performance(look: Look, counts: Counts, settings: Settings, history_s: int) -> Performance:
     running, until_s = look.seen.running, look.until_s
+    lived_s = max(1, until_s - int(look.seen.started_s))
     seconds = [second for second in merged(report.history for report in running) if second.at_s < until_s]
     workers = len(running)
     return Performance(
-        windows=[_window(window(seconds, until_s, length_s), length_s) for length_s in WINDOWS_S],
+        windows=[_window(window(seconds, until_s, length_s), length_s, lived_s) for length_s in WINDOWS_S],
         in_flight=InFlight(
             sum(report.in_flight_entries for report in running),
             settings.max_concurrent_requests * workers,
@@ -179,17 +184,19 @@ def _performance(look: Look, counts: Counts, settings: Settings, history_s: int)
     )
 
 
-def _window(together: Second, length_s: int) -> Window:
+def _window(together: Second, length_s: int, lived_s: int) -> Window:
+    # A bridge that is a minute old has no rate of five.
+    counted_s = min(length_s, lived_s)
     logs = sum(together.entries)
     outcomes = by_outcome(together)
     acknowledged = outcomes["accepted"] + outcomes["spooled"]
     return Window(
         length_s,
-        round(logs / length_s, 2),
-        round(acknowledged / length_s, 2),
-        round((logs - acknowledged) / length_s, 2),
-        round(together.requests / length_s, 2),
-        round(together.bytes / length_s, 1),
+        round(logs / counted_s, 2),
+        round(acknowledged / counted_s, 2),
+        round((logs - acknowledged) / counted_s, 2),
+        round(together.requests / counted_s, 2),
+        round(together.bytes / counted_s, 1),
         _latency(together.latencies),
     )
 

@@ -36,6 +36,7 @@ def stats(**changed: Any) -> dict[str, Any]:
             "logs_per_call": 22.5, "logs_sent_again": 8,
         },
         "spool": None,
+        "spool_unreadable": False,
     }  # fmt: skip
     for path, value in changed.items():
         *parents, name = path.split("__")

@@ -117,6 +117,11 @@ def test_without_a_spool_it_says_so() -> None:
     assert "no spool" in "\n".join(drawn(watched(), 80, 24))
 
 
+def test_a_spool_that_cannot_be_read_is_said_to_be_there() -> None:
+    """Missing figures are no missing spool."""
+    assert "cannot be read" in "\n".join(drawn(watched(spool_unreadable=True), 80, 24))
+
+
 def test_a_lost_bridge_shows_in_the_header() -> None:
     """What is known stays, and the header says how old it is and why."""
     lost = ("LOST for 5 s, connecting again: connection refused", "bold red")

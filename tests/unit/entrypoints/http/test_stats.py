@@ -18,7 +18,8 @@ def stats_of(seen: Look, history_s: int = 0, services: frozenset[str] = frozense
 
 
 def test_rates_are_of_whole_windows() -> None:
-    """Logs, requests and bytes of the last second, minute and five minutes, each divided by its seconds."""
+    """Logs, requests and bytes of the last second, minute and five minutes, each divided by its seconds;
+    of a bridge of a hundred seconds, five minutes by these."""
     last, minute, five = stats_of(look()).performance.windows
     assert (last.seconds, last.logs_per_second, last.requests_per_second, last.bytes_per_second) == (
         1,
@@ -27,7 +28,7 @@ def test_rates_are_of_whole_windows() -> None:
         100,
     )
     assert (minute.seconds, minute.logs_per_second, minute.acknowledged_per_second) == (60, 0.5, 0.5)
-    assert (five.seconds, five.logs_per_second, five.not_acknowledged_per_second) == (300, 0.1, 0)
+    assert (five.seconds, five.logs_per_second, five.not_acknowledged_per_second) == (300, 0.3, 0)
     assert 2 < last.write_latency_ms.p50 < last.write_latency_ms.p99 <= 3
 
 
@@ -96,6 +97,14 @@ def test_nothing_yet_is_all_zeros() -> None:
     assert stats.performance.logs == dict.fromkeys(OUTCOMES, 0)
     assert (stats.performance.logs_per_batch, stats.upstream.call_latency_ms.p99) == (0.0, 0.0)
     assert (stats.errors.last, stats.spool) == ([], None)
+
+
+def test_a_spool_that_cannot_be_read_is_not_taken_for_none() -> None:
+    """Where the settings name one, missing figures are told as such."""
+    settings = Settings(spool="sqlite:///./spool")
+    shown = [make_stats(each, settings, history_s=0) for each in (look(), look(waiting=WAITING))]
+    assert [stats.spool_unreadable for stats in shown] == [True, False]
+    assert not stats_of(look()).spool_unreadable
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_times() -> None:

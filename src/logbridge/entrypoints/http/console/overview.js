@@ -179,10 +179,11 @@ function spool() {
   const list = facts(rows);
   return {
     element: card(t("ov-spool"), figure.element, why.element, size.element, list),
-    update({ spool: now }) {
+    update({ spool: now, spool_unreadable: unreadable }) {
+      const none = unreadable ? "ov-lost-spool" : "ov-no-spool";
       size.element.hidden = list.hidden = !now;
-      figure.set(now ? t("ov-waiting-logs", { n: number(now.entries) }) : t("ov-no-spool"));
-      why.set(!now ? t("ov-no-spool-why") : now.dead_letters ? t("ov-dead-why") : "");
+      figure.set(now ? t("ov-waiting-logs", { n: number(now.entries) }) : t(none));
+      why.set(!now ? t(`${none}-why`) : now.dead_letters ? t("ov-dead-why") : "");
       if (!now) return;
       size.set(now.bytes, now.bytes_max, bytes);
       rows["ov-oldest"].set(now.entries ? span(now.oldest_age_seconds) : "–");
