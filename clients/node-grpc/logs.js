@@ -15,7 +15,8 @@ if (process.env.LOGBRIDGE_KEY) metadata.set("authorization", `Bearer ${process.e
 function call(method, request) {
   return new Promise((resolve, reject) => {
     const answered = (error, answer) => (error ? reject(error) : resolve(answer));
-    client[method](request, metadata, { deadline: Date.now() + 10_000 }, answered);
+    const deadline = Date.now() + 10_000;
+    client[method].call(client, request, metadata, { deadline }, answered);
   });
 }
 

@@ -17,7 +17,7 @@ def test_the_page_shows_the_program() -> None:
 
 @needs_node
 def test_a_node_program_writes_and_reads_over_grpc(tmp_path: Path) -> None:
-    """With a key in its metadata it writes a log and a batch, and finds them; without one it is refused."""
+    """With a key it writes a log and a batch, and finds them again; without one it is refused."""
     install(FOLDER)
     keys = {"LOGBRIDGE_KEYS_FILE": str(tmp_path / "keys.json")}
     make = start(tmp_path, "key", "create", "node", "--scope", "write", "--scope", "read", **keys)

@@ -1,4 +1,4 @@
-"""The TypeScript client: its types are of our document, and it passes its own tests on real processes."""
+"""The TypeScript client: its types are those of our document, and it passes its own tests."""
 
 import json
 
