@@ -16,6 +16,7 @@ interface NodeProcess {
 const holders = new Set<Holder>();
 let listening = false;
 
+export const inPage = typeof document !== "undefined";
 export const node = (globalThis as { process?: NodeProcess }).process;
 
 /** Tell the holder of the end, until ``release``. */
@@ -34,7 +35,7 @@ function listen(): void {
   node?.on?.("beforeExit", () => {
     for (const holder of holders) holder.programEnds();
   });
-  if (typeof document === "undefined") return;
+  if (!inPage) return;
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "hidden") hide(false);
   });

@@ -4,10 +4,13 @@ import { deliver, type Outcomes } from "./deliver.js";
 import { BATCH_FRAME_BYTES, batchBody, type Fields, fitting, type Prepared, prepare } from "./entry.js";
 import { reasonOf } from "./json.js";
 import { keepaliveRoom } from "./keepalive.js";
-import { type Holder, hold, release } from "./leaving.js";
+import { type Holder, hold, inPage, release } from "./leaving.js";
 import type { Checked, Drop, DropReason } from "./options.js";
 import { unref } from "./retry.js";
 import type { Transport } from "./transport.js";
+
+/** For how long a browser surely remembers that a page may write: half of what the bridge says. */
+const PERMISSION_MS = 300_000;
 
 /** Entries so far. queued: wait or are under way. refused: by the bridge or the log service. dropped: all others lost. */
 export interface Counts {
@@ -35,6 +38,7 @@ export class BatchingWriter implements Holder {
   #draining = false;
   #leaving = false;
   #closed = false;
+  #answeredAt = Number.NEGATIVE_INFINITY;
   #onSettled = new Set<() => void>();
   #sent = 0;
   #refused = 0;
@@ -118,9 +122,18 @@ export class BatchingWriter implements Holder {
     const { batchEntriesMax, batchBytesMax } = this.#options;
     if (this.#waiting.length >= batchEntriesMax || this.#heldBytes >= batchBytesMax) void this.#drain();
     else if (this.#linger === undefined && !this.#draining) {
-      this.#linger = setTimeout(() => void this.#drain(), this.#options.batching.lingerMs);
+      this.#linger = setTimeout(() => void this.#drain(), this.#lingerMs());
       unref(this.#linger);
     }
+  }
+
+  /**
+   * A page asks before it may write to another origin (a CORS preflight), and one that closes gets no answer any
+   * more: its first log asks in time, and so does the first after a silence.
+   */
+  #lingerMs(): number {
+    const asks = inPage && performance.now() - this.#answeredAt > PERMISSION_MS;
+    return asks ? 0 : this.#options.batching.lingerMs;
   }
 
   async #drain(): Promise<void> {
@@ -154,6 +167,7 @@ export class BatchingWriter implements Holder {
     const patience = { untilMs, holding: false, stop };
     try {
       this.#settle(batch, await deliver(this.#transport, batch, patience, { keepalive, stop }));
+      this.#answeredAt = performance.now();
     } catch (error) {
       this.#lose(batch, "gave up", `a fault of this client: ${reasonOf(error)}`);
     }
