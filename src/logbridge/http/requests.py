@@ -81,8 +81,9 @@ class Requests:
         return self._request("POST", ask.name, headers=headers, content=body)
 
     def streamed(self, pieces: Iterator[bytes] | AsyncIterator[bytes]) -> httpx.Request:
-        """A request with a body that is made while it is sent. The bridge tries each line again by itself, for
-        as long as it is set to: one attempt's timeout is not for that.
+        """A request with a body that is made while it is sent.
+
+        It has no Request-Timeout: the bridge tries each line again by itself, for as long as it is set to.
         """
         headers = {**self._preferring, "content-type": "application/x-ndjson"}
         return self._request("POST", "stream", silence_s=STREAM_PAUSE_S_MAX, headers=headers, content=pieces)
