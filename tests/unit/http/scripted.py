@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from inspect import isasyncgen
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -50,9 +51,7 @@ class Scripted:
     def some(self, count: int, name: str, **fields: Any) -> list[Any]:
         """The first so many that the call gives, which it is left after."""
         if isinstance(self._client, Client):
-            return [
-                item for item, _ in zip(getattr(self._client, name)(**fields), range(count), strict=False)
-            ]
+            return list(islice(getattr(self._client, name)(**fields), count))
         return asyncio.run(_some(getattr(self._client, name)(**fields), count))
 
     def write_once(self, entries: Sequence[dict[str, Any]]) -> list[Outcome]:

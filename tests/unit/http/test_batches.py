@@ -143,7 +143,7 @@ def test_a_partial_failure_is_a_value(kind: str) -> None:
     ],
 )
 def test_what_the_background_is_told(answer: Any, kind: type[Outcome]) -> None:
-    """One attempt, and an outcome for each: the background tries again by itself, after what was asked for."""
+    """One attempt, and an outcome for each: the background tries again by itself."""
     bridge = Scripted("sync")
     bridge.router.post(f"{API}/batch").mock(side_effect=[answer])
     (outcome,) = bridge.write_once(entries("a"))
@@ -178,7 +178,7 @@ def test_a_good_answer_without_success_ends() -> None:
 def test_every_entry_has_one_outcome(
     sizes: list[int], entries_max: int, bytes_max: int, answers: list[int]
 ) -> None:
-    """However a batch is cut and answered, each entry has its outcome in the end, and no request is too large."""
+    """However a batch is cut and answered, each entry has an outcome, and no request is too large."""
     batch = Batch([Drafted(str(n), bytes(size), n) for n, size in enumerate(sizes)], entries_max, bytes_max)
     scripted = iter(answers)
     for _ in range(10_000):

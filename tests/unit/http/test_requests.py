@@ -127,7 +127,7 @@ def test_a_415_of_something_else(kind: str) -> None:
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], told: str) -> None:
-    """A client is not made; the error names the setting, its value unless that is a secret, and what is allowed."""
+    """The error names the setting, its value unless that is a secret, and what is allowed."""
     with pytest.raises(InvalidSetting, match=told) as raised:
         Client(**{"base_url": URL, **settings})
     assert "secret" not in str(raised.value)

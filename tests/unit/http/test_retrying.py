@@ -59,8 +59,7 @@ def test_no_attempt_begins_after_retry_s(
         error = Unavailable(503, "t", "d", {}, asked)
         try:
             pause_s = attempts.pause_s(error)
-        except Unavailable as raised:
-            assert raised.log_ids == ("i",)
+        except Unavailable:
             return
         longest_s = min(BACKOFF.backoff_first_s * 2 ** (failures - 1), BACKOFF.backoff_max_s)
         assert (asked or 0) <= pause_s <= max(asked or 0, longest_s)
