@@ -39,7 +39,7 @@ class Place:
     """
 
     def __init__(self, which: LogFilter, limit: int, page_max: int = LIMIT_MAX) -> None:
-        self.more = True
+        self.more = limit > 0
         self._which = which
         self._left = limit
         self._page_max = page_max

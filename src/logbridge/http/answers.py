@@ -60,12 +60,14 @@ class Answer(Struct, frozen=True):
     body: bytes
 
     def read(self, kind: type[T]) -> T:
-        """Its JSON as a type of ours. Raises ApiError if it is something else."""
+        """Its JSON as a type of ours. Raises ApiError if it is something else: a write may have happened."""
         try:
             return msgspec.json.decode(self.body, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             why = f"this is no answer of a bridge: {error}"
-            raise ApiError(self.status, _title(self.status), why, {}, None) from None
+            unread = ApiError(self.status, _title(self.status), why, {}, None)
+            unread.may_be_written = True
+            raise unread from None
 
 
 def checked(answer: Answer, now: Callable[[], float] = time.time) -> Answer:

@@ -9,14 +9,15 @@ from msgspec import Struct
 from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
 from logbridge.entrypoints.results import WriteResult
 from logbridge.http import errors
-from logbridge.http.answers import Answer
 from logbridge.http.entries import Drafted
 from logbridge.http.requests import Ask
 
 _BATCH_SIZE = re.compile(r"MAX_BATCH_SIZE=([0-9]{1,9})", re.ASCII)
 
 
-class _Answered(Struct):
+class Answered(Struct):
+    """What a batch needs of an answer."""
+
     results: list[WriteResult]
 
 
@@ -38,18 +39,17 @@ class Batch:
         body = b'{"log_entries":[' + b",".join(entry.content for entry in batch) + b"]}"
         return Ask("POST", "batch", body=body, log_ids=tuple(entry.log_id for entry in batch))
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: Answered, status: int) -> None:
         """Take a good answer. It does not say which of its failures would pass: they go again by themselves,
-        and have a status that does. Raises ApiError or NoAnswer if it is no answer to that request.
+        and have a status that does. Raises NoAnswer if it is none to that request.
         """
-        results = answer.read(_Answered).results
-        batch = self.waiting[0]
+        results, batch = answer.results, self.waiting[0]
         if len(results) != len(batch):
             raise errors.NoAnswer(f"the answer has {len(results)} results for {len(batch)} logs")
         again: list[Drafted] = []
         for entry, result in zip(batch, results, strict=True):
             if result.success:
-                self.outcomes[entry.index] = Accepted(result.log_id, answer.status == 202)
+                self.outcomes[entry.index] = Accepted(result.log_id, status == 202)
             else:
                 self.outcomes[entry.index] = Failed(entry.log_id, result.error_message)
                 again.append(entry)

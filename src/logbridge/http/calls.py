@@ -19,7 +19,7 @@ from logbridge.entrypoints.http.schema import Health, LogRecord, QueryResult
 from logbridge.entrypoints.http.stats import Stats
 from logbridge.entrypoints.results import WriteResult as Written
 from logbridge.http.answers import Answer, checked, failure
-from logbridge.http.batches import Batch
+from logbridge.http.batches import Answered, Batch
 from logbridge.http.entries import Drafted, Lines, drafted
 from logbridge.http.errors import ApiError, BridgeError, OutcomeUnknown, Unavailable
 from logbridge.http.questions import parameters_of
@@ -97,8 +97,9 @@ class Calls:
 
     def write(self, message: str, fields: Mapping[str, Any]) -> Work[WriteResult]:
         entry = drafted({**fields, "message": message})
-        answer = yield from self._answered(Ask("POST", "write", body=entry.content, log_ids=(entry.log_id,)))
-        return WriteResult(True, answer.read(Written).log_id, answer.status == 202)
+        ask = Ask("POST", "write", body=entry.content, log_ids=(entry.log_id,))
+        written, status = yield from self._answered(ask, Written)
+        return WriteResult(True, written.log_id, status == 202)
 
     def write_batch(self, entries: Iterable[Mapping[str, Any]]) -> Work[BatchResult]:
         drafts, outcomes = _drafts(entries)
@@ -121,7 +122,7 @@ class Calls:
         batch = Batch(drafts, self._batch_entries_max, self._batch_bytes_max)
         while batch.waiting:
             try:
-                batch.answered((yield from self._answered(batch.ask(), once=once)))
+                batch.answered(*(yield from self._answered(batch.ask(), Answered, once=once)))
             except BridgeError as error:
                 batch.failed(error)
         outcomes.update(batch.outcomes)
@@ -140,8 +141,7 @@ class Calls:
             yield Pause(pause_s)
 
     def page(self, question: LogQuery) -> Work[Page]:
-        answer = yield from self._answered(Ask("GET", "query", parameters_of(question)))
-        found = answer.read(QueryResult)
+        found, _ = yield from self._answered(Ask("GET", "query", parameters_of(question)), QueryResult)
         return Page(found.logs, found.total_count)
 
     def next_logs(self, place: Place) -> Work[list[LogRecord]]:
@@ -151,24 +151,26 @@ class Calls:
 
     def health(self) -> Work[Health]:
         try:
-            answer = yield from self._answered(Ask("GET", "health"), once=True)
+            health, _ = yield from self._answered(Ask("GET", "health"), Health, once=True)
         except Unavailable as error:
             if error.problem.get("status") != "unhealthy":
                 raise
             return msgspec.convert(error.problem, Health)
-        return answer.read(Health)
+        return health
 
     def stats(self, history_s: int) -> Work[Stats]:
-        answer = yield from self._answered(Ask("GET", "stats", {"history": str(history_s)}))
-        return answer.read(Stats)
+        stats, _ = yield from self._answered(Ask("GET", "stats", {"history": str(history_s)}), Stats)
+        return stats
 
-    def _answered(self, ask: Ask, *, once: bool = False) -> Work[Answer]:
+    def _answered(self, ask: Ask, kind: type[T], *, once: bool = False) -> Work[tuple[T, int]]:
+        """A good answer, and its status."""
         attempts = self.attempts(ask.log_ids, once=once)
         while True:
             request = self.requests.make(ask)
             reply = yield request
             try:
-                return self.checked(reply)
+                answer = self.checked(reply)
+                return answer.read(kind), answer.status
             except BridgeError as error:
                 if isinstance(error, ApiError) and self.requests.takes_no_gzip(request, error.status):
                     continue

@@ -17,6 +17,8 @@ CONNECT_TIMEOUT_S_MAX = 5.0
 ANSWER_GRACE_S = 1.0
 # What the bridge takes as Request-Timeout.
 TIMEOUT_S_MIN, TIMEOUT_S_MAX = 0.001, 3600
+# While the log service is away, or a rate is used up, the bridge does not read on; it is as patient itself.
+STREAM_PAUSE_S_MAX = 300.0
 # A tail that is silent for longer is lost: the bridge says something every 15 seconds.
 SILENCE_S_MAX = 45.0
 # The time of the caller's program is worth more than the last tenth of the size.
@@ -59,9 +61,8 @@ class Requests:
         self._headers = {"user-agent": f"logbridge-python/{__version__}", "accept-encoding": "gzip"}
         if key is not None:
             self._headers["authorization"] = f"Bearer {_checked_key(key)}"
-        self._writing = {"request-timeout": f"{timeout_s:.3f}"}
-        if prefer_async:
-            self._writing["prefer"] = "respond-async"
+        self._preferring = {"prefer": "respond-async"} if prefer_async else {}
+        self._writing = {"request-timeout": f"{timeout_s:.3f}", **self._preferring}
 
     @property
     def trusts_environment(self) -> bool:
@@ -80,15 +81,18 @@ class Requests:
         return self._request("POST", ask.name, headers=headers, content=body)
 
     def streamed(self, pieces: Iterator[bytes] | AsyncIterator[bytes]) -> httpx.Request:
-        """A request with a body that is made while it is sent."""
-        headers = {**self._writing, "content-type": "application/x-ndjson"}
-        return self._request("POST", "stream", headers=headers, content=pieces)
+        """A request with a body that is made while it is sent.
+
+        It has no Request-Timeout: the bridge tries each line again by itself, for as long as it is set to.
+        """
+        headers = {**self._preferring, "content-type": "application/x-ndjson"}
+        return self._request("POST", "stream", silence_s=STREAM_PAUSE_S_MAX, headers=headers, content=pieces)
 
     def tail(self, parameters: Mapping[str, str], last_id: str) -> httpx.Request:
         """A request for new logs; last_id: the id of the last event seen, empty at first."""
         resumed = {"last-event-id": last_id} if last_id else {}
         headers = {"accept": "text/event-stream", "cache-control": "no-store", **resumed}
-        return self._request("GET", "tail", read_s=SILENCE_S_MAX, params=parameters, headers=headers)
+        return self._request("GET", "tail", silence_s=SILENCE_S_MAX, params=parameters, headers=headers)
 
     def takes_no_gzip(self, request: httpx.Request, status: int) -> bool:
         """Whether an answer says that the body would do without gzip; from now on there is none."""
@@ -106,7 +110,7 @@ class Requests:
         method: str,
         name: str,
         *,
-        read_s: float = 0.0,
+        silence_s: float = 0.0,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         content: bytes | Iterator[bytes] | AsyncIterator[bytes] | None = None,
@@ -114,7 +118,8 @@ class Requests:
         timeout = httpx.Timeout(
             self._timeout_s,
             connect=min(self._timeout_s, CONNECT_TIMEOUT_S_MAX),
-            read=read_s or self._timeout_s + ANSWER_GRACE_S,
+            read=silence_s or self._timeout_s + ANSWER_GRACE_S,
+            write=silence_s or self._timeout_s,
         )
         return httpx.Request(
             method,

@@ -3,13 +3,15 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from inspect import isasyncgen
+from itertools import islice
 from typing import Any
 
 import httpx
 import respx
 
+from logbridge.domain.outcome import Outcome
 from logbridge.http import AsyncClient, Client
 
 URL = "http://bridge.example"
@@ -26,11 +28,11 @@ class Scripted:
         given: dict[str, Any] = {"monotonic": lambda: self._now_s, "jitter": lambda: 1.0, **settings}
         self._client: Client | AsyncClient
         if kind == "sync":
-            transport = httpx.MockTransport(self.router.handler)
-            self._client = Client(url, transport=transport, sleep=self._pause, **given)
+            given.setdefault("transport", httpx.MockTransport(self.router.handler))
+            self._client = Client(url, sleep=self._pause, **given)
         else:
-            transport = httpx.MockTransport(self.router.async_handler)
-            self._client = AsyncClient(url, transport=transport, sleep=self._pause_async, **given)
+            given.setdefault("transport", httpx.MockTransport(self.router.async_handler))
+            self._client = AsyncClient(url, sleep=self._pause_async, **given)
 
     def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -49,10 +51,12 @@ class Scripted:
     def some(self, count: int, name: str, **fields: Any) -> list[Any]:
         """The first so many that the call gives, which it is left after."""
         if isinstance(self._client, Client):
-            return [
-                item for item, _ in zip(getattr(self._client, name)(**fields), range(count), strict=False)
-            ]
+            return list(islice(getattr(self._client, name)(**fields), count))
         return asyncio.run(_some(getattr(self._client, name)(**fields), count))
+
+    def write_once(self, entries: Sequence[dict[str, Any]]) -> list[Outcome]:
+        """What the background is told of a batch."""
+        return self._client._write_once(entries)
 
     def bodies(self) -> list[Any]:
         """The JSON of all requests so far."""
