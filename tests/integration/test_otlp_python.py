@@ -1,6 +1,10 @@
 """OpenTelemetry's own exporters for Python send to the real bridge and to the real log service."""
 
 import contextlib
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
-from tests.integration.processes import Bridge, bridge, free_port, log_service
+from tests.integration.processes import DEADLINE_S, Bridge, bridge, free_port, log_service, start
 from tests.integration.served import API
 
 TIME_NS = 1_725_013_845_123_456_789
@@ -105,6 +109,41 @@ def test_the_http_exporter_of_python(tmp_path: Path, compression: Compression) -
         endpoint = f"{served.client.base_url}/v1/logs".replace("//v1", "/v1")
         send(HttpExporter(endpoint=endpoint, compression=compression))
         check(served.client.get(f"{API}/query").json()["logs"])
+
+
+def test_the_page_is_true(tmp_path: Path) -> None:
+    """What docs/otlp-in.md has in Python sends a log."""
+    page = (Path(__file__).parents[2] / "docs" / "otlp-in.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    with bridge(tmp_path, "memory://") as served:
+        here = f"127.0.0.1:{served.client.base_url.port}"
+        subprocess.run([sys.executable, "-c", program.replace("localhost:8001", here)], check=True)
+        (log,) = served.client.get(f"{API}/query").json()["logs"]
+    assert (log["message"], log["level"], log["service_name"]) == ("no stock", "WARN", "shop")
+    assert log["metadata"]["order"] == "5"
+
+
+def test_the_variables_of_the_page_are_read(tmp_path: Path) -> None:
+    """The environment of docs/otlp-in.md has an exporter without arguments send here, with its header."""
+    page = (Path(__file__).parents[2] / "docs" / "otlp-in.md").read_text(encoding="utf-8")
+    variables = dict(re.findall(r'^(OTEL_\w+)="?([^"\n]*)"?$', page, re.MULTILINE))
+    assert len(variables) == 5
+    keys = tmp_path / "keys.json"
+    made = start(tmp_path, "key", "create", "a", "--scope", "admin", LOGBRIDGE_KEYS_FILE=str(keys))
+    key = made.communicate(timeout=DEADLINE_S)[0].strip()
+    program = """
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from tests.integration.test_otlp_python import send
+send(OTLPLogExporter())
+"""
+    with bridge(tmp_path, "memory://", LOGBRIDGE_KEYS_FILE=str(keys)) as served:
+        here = f"127.0.0.1:{served.client.base_url.port}"
+        told = {
+            name: text.replace("KEY", key).replace("localhost:8001", here) for name, text in variables.items()
+        }
+        subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | told)
+        logs = served.client.get(f"{API}/query", headers={"x-api-key": key}).json()["logs"]
+    check(logs)
 
 
 def test_the_grpc_exporter_of_python(tmp_path: Path) -> None:
