@@ -14,15 +14,19 @@ from typing import Any
 import msgspec
 from google.protobuf.message import DecodeError, Message
 from msgspec.structs import replace
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.mapping import from_histogram_request, from_message, from_request, to_message
 from logbridge.adapters.grpc.receive import received
+from logbridge.adapters.otlp.mapping import drafts_of, to_request
+from logbridge.adapters.otlp.receive import Reader, identify
 from logbridge.domain.entry import EntryDraft, EntryMaker, LogEntry
 from logbridge.domain.errors import InvalidEntry, InvalidRequest
 from logbridge.entrypoints.http.access import is_local, shown_key
 from logbridge.entrypoints.http.compression import PIECE_BYTES_MAX, Decompression, Expanded, NotDecompressed
-from logbridge.entrypoints.http.decode import decode_batch, decode_entry
+from logbridge.entrypoints.http.decode import decode_batch, decode_entry, decode_json
+from logbridge.entrypoints.http.lines import Line, LineSplitter
 from logbridge.entrypoints.http.parameters import (
     read_asked,
     read_export,
@@ -175,6 +179,37 @@ def log_line(data: bytes) -> None:
     _agree(json.loads(as_json)["message"], redacted(text))
 
 
+def otlp(data: bytes) -> None:
+    """A request of OTLP: JSON if it begins as such, else protobuf."""
+    reader = Reader(MAKER.entry_bytes_max, MAKER.metadata_depth_max)
+    try:
+        if data.startswith(b"{"):
+            drafts = [*reader.of_json(decode_json(data, InvalidRequest))]
+        else:
+            drafts = [*reader.of_protobuf(data)]
+            # Read as a whole it is the same; but it ends sooner at the depth that protobuf reads.
+            whole = ExportLogsServiceRequest.FromString(data)
+            _agree(len(drafts), sum(len(s.log_records) for r in whole.resource_logs for s in r.scope_logs))
+    except (RequestRejected, InvalidRequest, DecodeError):
+        return
+    identify(drafts, data)
+    for draft in drafts:
+        if isinstance(draft, EntryDraft):
+            _comes_back(draft)
+
+
+def _comes_back(draft: EntryDraft) -> None:
+    """An entry that goes out as OTLP comes in as itself."""
+    try:
+        entry = MAKER.make(draft)
+    except InvalidEntry:
+        return
+    (again,) = drafts_of(to_request([entry]), MAKER.metadata_depth_max)
+    if isinstance(again, InvalidEntry):
+        raise Disagreement(str(again))
+    _agree(msgspec.to_builtins(MAKER.make(again)), msgspec.to_builtins(entry))
+
+
 _ENCODINGS = (["gzip"], ["deflate"], ["br"], ["zstd"], ["gzip", "br"], ["zstd", "deflate"])
 _EXPANDED_BYTES_MAX = 1_048_576
 
@@ -201,6 +236,27 @@ def decompression(data: bytes) -> None:
         _agree(b"".join(pieces), gzip.decompress(body))
 
 
+_LINE_BYTES_MAX = 64
+
+
+def lines(data: bytes) -> None:
+    """A body of lines; its first byte says into how large parts it is cut."""
+    size, body = (data[0] if data else 0) + 1, data[1:]
+    cut = _lines_of([body[begin : begin + size] for begin in range(0, len(body), size)])
+    _agree(cut, _lines_of([body]))
+    _agree(all(len(line.content or b"") <= _LINE_BYTES_MAX for line in cut), True)
+    kept = [line.content for line in cut if line.content is not None]
+    bare = [line.strip(b" \t\r") for line in body.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
+    _agree(all(bare[line.number - 1] == line.content for line in cut if line.content is not None), True)
+    _agree(len(kept) <= sum(map(bool, bare)), True)
+
+
+def _lines_of(parts: list[bytes]) -> list[Line]:
+    splitter = LineSplitter(_LINE_BYTES_MAX)
+    found = [line for part in parts for line in splitter.feed(part)]
+    return found + list(splitter.end())
+
+
 def _decoding(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
     def checked(data: bytes) -> None:
         try:
@@ -218,4 +274,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "http_head": http_head,
     "log_line": _decoding(log_line),
     "decompression": decompression,
+    "otlp": otlp,
+    "lines": lines,
 }

@@ -1,9 +1,13 @@
 """Loaded by schemathesis: what it may not call a failure, because the contract wants it so. See EXEMPT."""
 
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import schemathesis
+
+from logbridge.entrypoints.http.otlp import PROTOBUF
+from logbridge.entrypoints.http.stream import MEDIA_TYPES
 
 
 class Exemption(NamedTuple):
@@ -31,9 +35,17 @@ def _partly(case: Any, response: Any) -> bool:
     return bool(told) and told["error_count"] > 0
 
 
+def _lines(case: Any, _response: Any) -> bool:
+    return bool(case.operation.label.endswith("/stream"))
+
+
 def _asked_for_haste(case: Any, response: Any) -> bool:
     waits_s = {name.lower(): value for name, value in (case.headers or {}).items()}.get("request-timeout")
     return response.status_code == 504 and waits_s is not None and float(waits_s) < 1
+
+
+def _no_message(case: Any, response: Any) -> bool:
+    return response.status_code == 400 and case.media_type == PROTOBUF
 
 
 EXEMPT = (
@@ -59,10 +71,32 @@ EXEMPT = (
     ),
     Exemption(
         "Schema-valid request rejected",
+        "a stream is text, whose lines no schema describes: text of which no line is an entry is refused",
+        _lines,
+    ),
+    Exemption(
+        "Schema-valid request rejected",
+        "OpenAPI has no words for what is in a protobuf message: most bytes are none",
+        _no_message,
+    ),
+    Exemption(
+        "Schema-valid request rejected",
         "without keys there is no session to begin: the answer is 400 and names the setting",
         _no_keys,
     ),
 )
+
+
+@schemathesis.serializer(*MEDIA_TYPES)
+def lines(_context: Any, value: Any) -> bytes:
+    """The body of a stream: text as it is, of anything else its JSON."""
+    return value.encode() if isinstance(value, str) else json.dumps(value).encode()
+
+
+@schemathesis.serializer(PROTOBUF)
+def as_bytes(_context: Any, value: Any) -> bytes:
+    """What is said to be a protobuf message, as it is sent."""
+    return str(value).encode("utf-8", "replace")
 
 
 @schemathesis.hook

@@ -15,7 +15,7 @@ import pytest
 from logbridge import AsyncLogServiceClient, MemorySink
 from logbridge.entrypoints.container import build_maker
 from logbridge.entrypoints.log_service import LogServiceServer
-from logbridge.entrypoints.private_loop import private_loop
+from logbridge.entrypoints.python.private_loop import private_loop
 from logbridge.entrypoints.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("each_way")

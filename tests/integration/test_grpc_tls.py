@@ -84,17 +84,21 @@ class TestOverTls(SinkContract):
         ("own", "stranger's ca", "its certificate is of no CA that is trusted here, see LOGBRIDGE_SINK_CA"),
         ("own", "no ca", "its certificate is of no CA that is trusted here, see LOGBRIDGE_SINK_CA"),
         ("other name", "ca", "its certificate is for another name than this"),
-        ("plain", "ca", "it speaks no TLS: grpc:// is for a log service without it"),
+        ("plain", "ca", "it speaks no TLS: grpc:// and otlp:// are for peers without it"),
         (
             "own",
             "plain",
-            "no connection: it hung up; does it want TLS (grpcs://), or see LOGBRIDGE_SINK_CERT?",
+            "no connection: it hung up; does it want TLS (grpcs://, otlps://), or see LOGBRIDGE_SINK_CERT?",
         ),
-        ("asks", "ca", "no connection: it hung up; does it want TLS (grpcs://), or see LOGBRIDGE_SINK_CERT?"),
+        (
+            "asks",
+            "ca",
+            "no connection: it hung up; does it want TLS (grpcs://, otlps://), or see LOGBRIDGE_SINK_CERT?",
+        ),
         (
             "asks",
             "stranger",
-            "no connection: it hung up; does it want TLS (grpcs://), or see LOGBRIDGE_SINK_CERT?",
+            "no connection: it hung up; does it want TLS (grpcs://, otlps://), or see LOGBRIDGE_SINK_CERT?",
         ),
     ],
 )

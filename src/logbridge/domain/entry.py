@@ -125,10 +125,14 @@ KNOWN_FIELDS = frozenset(EntryFields.__struct_fields__)
 
 
 class EntryDraft(Struct, frozen=True):
-    """What a caller gave, classified: the named fields, and every other name."""
+    """What a caller gave, classified: the named fields, and every other name.
+
+    timestamp_assigned: the time it gives is one of arrival, that a bridge before this one assigned.
+    """
 
     fields: EntryFields
     unknown: dict[str, Any] = {}
+    timestamp_assigned: bool = False
 
 
 def classify(raw: object) -> EntryDraft:
@@ -204,7 +208,7 @@ class EntryMaker(Struct, frozen=True):
         beside_bytes = size_bytes - len(message)
         if beside_bytes > self.metadata_keys_max or beside_bytes > self.metadata_key_bytes_max:
             self._check_names(metadata)
-        assigned = given_time is None
+        assigned = given_time is None or draft.timestamp_assigned
         return LogEntry(
             log_id, service_name, level, message, timestamp, metadata, trace_id, span_id, assigned, size_bytes
         )

@@ -162,6 +162,35 @@ class SpoolPolicy(Struct, frozen=True):
         _at_least(0.001, attempt_s=self.attempt_s)
 
 
+class BackgroundPolicy(Struct, frozen=True):
+    """How logs that nobody waits for are kept and sent.
+
+    queue_entries_max, queue_bytes_max: what may wait, as JSON; beyond it the newest is dropped.
+    batch_entries_max, batch_bytes_max: what goes in one write. linger_ms: milliseconds that a log waits for
+    others to go with. retry_s: seconds from the first attempt in which a batch goes again.
+    exit_timeout_s: seconds that the end of the program waits for what is left.
+    """
+
+    queue_entries_max: int = 10_000
+    queue_bytes_max: int = 16 * 1024 * 1024
+    batch_entries_max: int = 500
+    batch_bytes_max: int = 1024 * 1024
+    linger_ms: float = 200.0
+    retry_s: float = 60.0
+    exit_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        _at_least(
+            1,
+            queue_entries_max=self.queue_entries_max,
+            queue_bytes_max=self.queue_bytes_max,
+            batch_entries_max=self.batch_entries_max,
+            batch_bytes_max=self.batch_bytes_max,
+        )
+        _at_least(0, linger_ms=self.linger_ms, exit_timeout_s=self.exit_timeout_s)
+        _at_least(0.001, retry_s=self.retry_s)
+
+
 class Asked(Struct, frozen=True):
     """What a caller asks of one write, beside what the settings say.
 

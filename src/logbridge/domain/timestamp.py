@@ -60,6 +60,29 @@ def rfc3339_utc(us: int) -> str:
     return f"{_second_utc(second)}.{micros:06}+00:00"
 
 
+def rfc3339_ns_utc(ns: int) -> str:
+    """Nanoseconds since 1970 as RFC 3339 in UTC: as rfc3339_utc(), with nine digits where six are too few.
+
+    Raises OverflowError after the year 9999.
+    """
+    us, nanos = divmod(ns, 1000)
+    if not nanos:
+        return rfc3339_utc(us)
+    second, micros = divmod(us, 1_000_000)
+    return f"{_second_utc(second)}.{micros:06}{nanos:03}+00:00"
+
+
+def epoch_ns(text: str) -> int:
+    """As epoch_us(), in nanoseconds; finer digits are cut off."""
+    us = epoch_us(text)
+    digits = _FRACTION.search(text)
+    return us * 1000 + int(digits[1].ljust(3, "0") if digits else 0)
+
+
+# What epoch_us() cuts off.
+_FRACTION = re.compile(r"\.\d{6}(\d{1,3})", re.ASCII)
+
+
 @lru_cache(maxsize=8)
 def _second_utc(second: int) -> str:
     # Thousands of logs arrive in a second: all of them share this part.

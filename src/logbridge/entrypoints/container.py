@@ -1,4 +1,4 @@
-"""The only place that names concrete adapters, and builds the chains that writes go through."""
+"""Each part of a bridge once. Concrete adapters are named here, in sinks.py and in chains.py only."""
 
 import asyncio
 import functools
@@ -9,22 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import cast
 
 import msgspec
 import uuid_utils
 from dependency_injector import containers, providers
 
 from logbridge import __version__
-from logbridge.adapters.delivery.admission import Admission, InFlight
+from logbridge.adapters.delivery.admission import InFlight
 from logbridge.adapters.delivery.breaker import Breaker
-from logbridge.adapters.delivery.coalesce import Coalesce
-from logbridge.adapters.delivery.observe import Observe
-from logbridge.adapters.delivery.retry import Retry
-from logbridge.adapters.delivery.spooler import Spooler
-from logbridge.adapters.delivery.timeout import Timeout
-from logbridge.adapters.delivery.turns import Turns
-from logbridge.adapters.grpc.sink import GrpcSink
 from logbridge.adapters.keys.file import KeysFile
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.adapters.memory import MemorySink
@@ -37,38 +29,30 @@ from logbridge.domain.entry import EntryMaker
 from logbridge.domain.errors import InvalidSetting, StoreError
 from logbridge.domain.measures import Measures, Waiting
 from logbridge.domain.policy import (
-    AdmissionPolicy,
-    BatchPolicy,
-    BreakerPolicy,
-    CoalescePolicy,
     DeadlinePolicy,
     RequestLimits,
     RetentionPolicy,
-    RetryPolicy,
-    SpoolPolicy,
 )
 from logbridge.domain.ports import LogReader, LogSink, LogStore, Spool
 from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.domain.trace import Tracer
-from logbridge.entrypoints.settings import Settings, check_sink_url, check_spool_url, check_store_url
-from logbridge.entrypoints.tls import naming_settings, sink_files
+from logbridge.entrypoints.chains import (
+    build_breaker,
+    build_coalesce,
+    build_core,
+    build_delivered,
+    build_durable,
+    build_patient,
+    build_spooler,
+)
+from logbridge.entrypoints.settings import Settings, check_spool_url, check_store_url
+from logbridge.entrypoints.sinks import open_sink, reader_of
 from logbridge.entrypoints.vitals import Gauges, Vitals
 
 logger = logging.getLogger(__name__)
 
 _RANDOM = Random()  # noqa: S311 (jitter, no secrets)
-
-
-def open_sink(settings: Settings, tracer: Tracer | None = None) -> LogSink:
-    """The sink of ``settings.sink_url``; it connects with its first use. Raises InvalidSetting."""
-    scheme, address = check_sink_url(settings.sink_url)
-    tls = sink_files(settings)
-    if scheme == "memory":
-        return MemorySink()
-    batch = BatchPolicy(message_bytes_max=settings.grpc_message_bytes_max)
-    with naming_settings("sink"):
-        return GrpcSink(address, key=settings.sink_key, tls=tls, batch=batch, tracer=tracer)
 
 
 def check_tracing(settings: Settings) -> None:
@@ -101,11 +85,6 @@ def open_tracer(settings: Settings) -> Tracer | None:
     )
 
 
-def reader_of(sink: LogSink) -> LogReader | None:
-    """The sink as a reader, None if it only writes."""
-    return cast(LogReader, sink) if hasattr(sink, "query") else None
-
-
 def open_store(settings: Settings) -> LogStore:
     """The store of ``settings.store``. Raises StoreError."""
     scheme, path = check_store_url(settings.store)
@@ -122,61 +101,6 @@ def store_file(settings: Settings) -> StoreFile:
         allowed = "logs in memory have no file; name the store's file as sqlite:///path"
         raise InvalidSetting("LOGBRIDGE_STORE", settings.store, allowed)
     return StoreFile(Path(path))
-
-
-def build_breaker(sink: LogSink, settings: Settings, measures: Measures) -> Breaker:
-    """sink → timeout → observe → breaker."""
-    timed = Timeout(sink, settings.attempt_timeout_s, time.monotonic)
-    return Breaker(Observe(timed, measures, time.monotonic), BreakerPolicy(), time.monotonic)
-
-
-def build_core(breaker: LogSink, settings: Settings) -> Turns:
-    """What every write goes through, from the inside out: breaker → turns.
-
-    The breaker is inside: who waits for a turn when the log service goes away learns it at once, too.
-    """
-    return Turns(breaker, build_admission_policy(settings).writes_at_once_max, time.monotonic)
-
-
-def build_coalesce(core: LogSink, settings: Settings) -> Coalesce | None:
-    """What makes batches of single writes; None where LOGBRIDGE_COALESCE says no."""
-    return Coalesce(core, CoalescePolicy(), time.monotonic) if settings.coalesce else None
-
-
-def build_delivered(
-    core: LogSink, coalesce: Coalesce | None, settings: Settings, in_flight: InFlight, measures: Measures
-) -> Admission:
-    """The chain that answers when the log service has: core → coalesce → retry → admission.
-
-    Retry is outside: each write has its own budget, and comes back into another batch than the one it was in.
-    """
-    retry = Retry(
-        coalesce or core,
-        RetryPolicy(budget_s=settings.retry_budget_s),
-        time.monotonic,
-        _RANDOM.random,
-        measures.retry,
-    )
-    return Admission(retry, build_admission_policy(settings), in_flight)
-
-
-def build_spooler(core: LogSink, spool: Spool | None) -> Spooler | None:
-    """What empties the spool; it retries without end, so no retry link is below it. None without a spool."""
-    if spool is None:
-        return None
-    return Spooler(core, spool, SpoolPolicy(), RetryPolicy(), time.monotonic, _RANDOM.random)
-
-
-def build_durable(spooler: Spooler | None, settings: Settings, in_flight: InFlight) -> Admission | None:
-    """The chain that answers when the entry is on the disk here: core → spooler → admission."""
-    return None if spooler is None else Admission(spooler, build_admission_policy(settings), in_flight)
-
-
-def build_admission_policy(settings: Settings) -> AdmissionPolicy:
-    """How much may be in flight."""
-    return AdmissionPolicy(
-        entries_max=settings.max_concurrent_requests, bytes_max=settings.in_flight_bytes_max
-    )
 
 
 @contextmanager
@@ -308,6 +232,18 @@ def build_bridge(
     )
 
 
+def build_stream_bridge(
+    patient: LogSink,
+    patient_durable: LogSink | None,
+    maker: EntryMaker,
+    settings: Settings,
+    measures: Measures,
+) -> LogBridge:
+    """The use cases of streams: they write, and have more time."""
+    patiently = msgspec.structs.replace(settings, request_timeout_s=settings.stream_batch_timeout_s)
+    return build_bridge(patient, patient_durable, None, maker, patiently, measures)
+
+
 def build_vitals(
     measures: Measures, in_flight: InFlight, breaker: Breaker, settings: Settings, board: Path | None
 ) -> Vitals:
@@ -341,6 +277,11 @@ class Container(containers.DeclarativeContainer):
     delivered = providers.Singleton(build_delivered, core, coalesce, settings, in_flight, measures)
     durable = providers.Singleton(build_durable, spooler, settings, in_flight)
     bridge = providers.Singleton(build_bridge, delivered, durable, reader, maker, settings, measures)
+    patient = providers.Singleton(build_patient, delivered, settings, measures)
+    patient_durable = providers.Singleton(build_patient, durable, settings, measures)
+    stream_bridge = providers.Singleton(
+        build_stream_bridge, patient, patient_durable, maker, settings, measures
+    )
     board: "providers.Object[Path | None]" = providers.Object(None)
     vitals = providers.Singleton(build_vitals, measures, in_flight, breaker, settings, board)
     store = providers.Singleton(open_store, settings)
@@ -376,7 +317,8 @@ async def close(container: Container, within_s: float | None = None) -> None:
     within_s: seconds for what is in flight; the rest is then answered as unknown, or stays in the spool.
     None lets everything end by its own deadline.
     """
-    chains = [chain for chain in (container.delivered(), container.durable()) if chain is not None]
+    ends = (container.patient(), container.patient_durable(), container.delivered(), container.durable())
+    chains = [chain for chain in ends if chain is not None]
     closing = asyncio.gather(*(chain.aclose() for chain in chains))
     done, _ = await asyncio.wait([closing], timeout=within_s)
     if not done:

@@ -1,6 +1,7 @@
 """The log service: WriteLog, BatchWriteLog, QueryLog, HistogramLog and FollowLog over gRPC, before a store.
 
-It serves the peers of the gRPC contract (docs/log-service.md) unchanged, and stores before it answers.
+It serves the peers of the gRPC contract (docs/log-service.md) unchanged, and stores before it answers. On the
+same port it takes OTLP: see otlp_service.py.
 """
 
 import asyncio
@@ -8,24 +9,22 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
 import grpc
-from google.protobuf.message import DecodeError, Message
-from grpc.aio import Server, ServicerContext
+from google.protobuf.message import Message
+from grpc.aio import Server
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
-from logbridge import __version__
 from logbridge.adapters.certificates import PemFiles
 from logbridge.adapters.grpc import logservice_pb2 as pb
 from logbridge.adapters.grpc.credentials import server_credentials
 from logbridge.adapters.grpc.mapping import (
     SERVICE,
-    VERSION_KEY,
     from_histogram_request,
     from_request,
     to_histogram_response,
@@ -36,13 +35,10 @@ from logbridge.adapters.grpc.receive import received
 from logbridge.adapters.grpc.status import (
     NO_KEY,
     SHUTTING_DOWN,
-    TOO_OFTEN,
-    WRONG_SCOPE,
     details_of,
     status_of_error,
     status_of_outcome,
 )
-from logbridge.adapters.grpc.tracing import traces_in
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.domain.access import Caller, Scope
 from logbridge.domain.entry import EntryMaker, LogEntry
@@ -51,38 +47,22 @@ from logbridge.domain.errors import (
     InvalidRequest,
     InvalidSetting,
     LogbridgeError,
-    RateExceeded,
 )
-from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
+from logbridge.domain.outcome import Accepted, Outcome, Refused
 from logbridge.domain.ports import Deadline, LogStore
 from logbridge.domain.service import refused
-from logbridge.domain.trace import TRACES
-from logbridge.entrypoints.rates import Rates
+from logbridge.entrypoints.call_gate import CallEnded, CallGate, Context, parse, short
+from logbridge.entrypoints.otlp_service import OTLP_SERVICE, LogExports
 
 logger = logging.getLogger(__name__)
 
-DEADLINE_DEFAULT_S = 30.0
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
-REASON_CHARACTERS_MAX = 1000  # a status travels in HTTP/2 headers, which end at 8 KiB
 REASONS_MAX = 3
 CALLS_WAITING_MAX = 10_000
 # For one connection: more than any client of ours, and of the field, has in flight.
 STREAMS_MAX = 1000
 _STORED = pb.EntryResult.STORED
 HEALTH_SERVICE = "grpc.health.v1.Health"
-
-Context = ServicerContext[bytes, bytes]
-Unary = Callable[[bytes, Caller, Deadline], Awaitable[Message]]
-KEY_NAME = "authorization"
-ANYBODY = Caller(scopes=frozenset(Scope))
-
-
-class NotWrittenError(Exception):
-    """A single write that was not accepted; carries its outcome to the status that says so."""
-
-    def __init__(self, outcome: Refused | Failed | Unknown) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
 
 
 class LogServiceServer:
@@ -104,7 +84,9 @@ class LogServiceServer:
         self._host = host
         self._tls = tls
         self._entry_bytes_max = maker.entry_bytes_max
-        self._calls = _Calls(store, maker, keys)
+        gate = CallGate(keys)
+        self._calls = _Calls(store, maker, gate)
+        self._exports = LogExports(store, maker, gate)
         self._health = health.HealthServicer()
         self._server: Server | None = None
 
@@ -125,9 +107,9 @@ class LogServiceServer:
             ("grpc.max_concurrent_streams", STREAMS_MAX),
         )
         server = grpc.aio.server(options=options)
-        server.add_generic_rpc_handlers((self._calls.handler(),))
+        server.add_generic_rpc_handlers((self._calls.handler(), self._exports.handler()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME)
+        names = (SERVICE, OTLP_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         host = f"[{self._host}]" if ":" in self._host else self._host
         address = f"{host}:{self.port}"
@@ -141,7 +123,7 @@ class LogServiceServer:
             raise InvalidSetting("LOGBRIDGE_SERVICE_HOST", self._host, str(error)) from None
         await server.start()
         self._server = server
-        for name in ("", SERVICE):
+        for name in ("", SERVICE, OTLP_SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_s: float) -> None:
@@ -179,12 +161,10 @@ def _check_free(host: str, port: int) -> None:
 class _Calls:
     """The methods of the service: from request bytes to answer messages."""
 
-    def __init__(self, store: LogStore, maker: EntryMaker, keys: KeyRing | None) -> None:
+    def __init__(self, store: LogStore, maker: EntryMaker, gate: CallGate) -> None:
         self._store = store
         self._maker = maker
-        self._keys = keys
-        # Of the keys themselves only: LOGBRIDGE_KEY_RATE is for the bridge's clients, not for the bridge.
-        self._rates = Rates()
+        self._gate = gate
         self._stopping = asyncio.Event()
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -195,7 +175,7 @@ class _Calls:
             "HistogramLog": (self._histogram, Scope.READ),
         }
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            name: grpc.unary_unary_rpc_method_handler(self._unary(name, call, scope))
+            name: grpc.unary_unary_rpc_method_handler(self._gate.unary(name, call, scope))
             for name, (call, scope) in unary.items()
         }
         methods["FollowLog"] = grpc.unary_stream_rpc_method_handler(self._follow)
@@ -203,18 +183,19 @@ class _Calls:
 
     async def _write(self, raw: bytes, caller: Caller, deadline: Deadline) -> Message:
         request = pb.WriteLogRequest()
-        _parse(request, raw)
+        parse(request, raw)
         if not request.HasField("log_entry"):
             raise InvalidRequest("$.log_entry", "expected an entry, got none")
         entry = received(request.log_entry, self._maker, caller.services)
         outcomes = await self._store.write((entry,), deadline=deadline)
         if not isinstance(outcomes[0], Accepted):
-            raise NotWrittenError(outcomes[0])
+            outcome = outcomes[0]
+            raise CallEnded(status_of_outcome(outcome), outcome.reason, details_of(outcome))
         return pb.WriteLogResponse(success=True, log_id=outcomes[0].log_id)
 
     async def _write_batch(self, raw: bytes, caller: Caller, deadline: Deadline) -> Message:
         request = pb.BatchWriteLogRequest()
-        _parse(request, raw)
+        parse(request, raw)
         if not request.log_entries:
             raise InvalidRequest("$.log_entries", "expected 1 entry or more, got none")
         made = [self._entry_or_refused(message, caller) for message in request.log_entries]
@@ -226,7 +207,7 @@ class _Calls:
 
     async def _query(self, raw: bytes, caller: Caller, deadline: Deadline) -> Message:
         request = pb.QueryLogRequest()
-        _parse(request, raw)
+        parse(request, raw)
         query = from_request(request).within(caller.services)
         page = await self._store.query(query, deadline=deadline)
         logs = [to_message(entry) for entry in page.entries]
@@ -234,7 +215,7 @@ class _Calls:
 
     async def _histogram(self, raw: bytes, caller: Caller, deadline: Deadline) -> Message:
         request = pb.HistogramLogRequest()
-        _parse(request, raw)
+        parse(request, raw)
         query = from_histogram_request(request).within(caller.services)
         return to_histogram_response(await self._store.histogram(query, deadline=deadline))
 
@@ -245,68 +226,29 @@ class _Calls:
             return refused(error, message.id)
 
     async def _follow(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
-        caller = await self._let_in(context, Scope.READ)
+        caller = await self._gate.admit(context, Scope.READ)
         stopped = asyncio.ensure_future(self._stopping.wait())
         try:
             async with aclosing(self._followed(raw, caller)) as answers:
                 while (answer := await _next_before(stopped, answers)) is not None:
-                    if self._keys is not None and not self._keys.still_lets_in(caller):
+                    if not self._gate.still_lets_in(caller):
                         await context.abort(NO_KEY, "this key has been revoked, or has expired")
                     yield answer.SerializeToString()
         except LogbridgeError as error:
-            await context.abort(status_of_error(error), _short(str(error)))
+            await context.abort(status_of_error(error), short(str(error)))
         finally:
             stopped.cancel()
         await context.abort(SHUTTING_DOWN, "the log service is shutting down")
 
     async def _followed(self, raw: bytes, caller: Caller) -> AsyncGenerator[pb.FollowLogResponse, None]:
         request = pb.FollowLogRequest()
-        _parse(request, raw)
+        parse(request, raw)
         after = request.after if request.HasField("after") else None
         which = from_request(request.filter).within(caller.services)
         async with aclosing(self._store.follow(which, after=after)) as stored:
             async for item in stored:
                 log_entry = to_message(item.entry) if item.entry else None
                 yield pb.FollowLogResponse(sequence=item.sequence, log_entry=log_entry)
-
-    def _unary(self, name: str, call: Unary, scope: Scope) -> Callable[[bytes, Context], Awaitable[bytes]]:
-        async def handle(raw: bytes, context: Context) -> bytes:
-            TRACES.set(traces_in(context.invocation_metadata() or ()))
-            caller = await self._let_in(context, scope)
-            logger.debug("%s of %d bytes by %s", name, len(raw), caller.name or "anybody")
-            remaining_s = context.time_remaining()
-            wait_s = DEADLINE_DEFAULT_S if remaining_s is None else remaining_s
-            try:
-                answer = await call(raw, caller, Deadline(time.monotonic() + wait_s))
-            except NotWrittenError as error:
-                status = status_of_outcome(error.outcome)
-                await context.abort(status, _short(str(error)), details_of(error.outcome))
-            except LogbridgeError as error:
-                await context.abort(status_of_error(error), _short(str(error)))
-            return answer.SerializeToString()
-
-        return handle
-
-    async def _let_in(self, context: Context, scope: Scope) -> Caller:
-        """Who calls, once it is known that it may; else the call ends here."""
-        await context.send_initial_metadata(((VERSION_KEY, __version__),))
-        if self._keys is None:
-            return ANYBODY
-        shown = [_shown_key(value) for name, value in context.invocation_metadata() or () if name == KEY_NAME]
-        caller = self._keys.find(shown[0]) if len(shown) == 1 else None
-        if caller is None:
-            reason = "this key is unknown, revoked or expired" if shown else "a key is needed"
-            await context.abort(NO_KEY, f"{reason}: send metadata authorization: Bearer KEY")
-        if not caller.may(scope):
-            await context.abort(
-                WRONG_SCOPE, f"the key {caller.name} may not do that: it needs the scope {scope}"
-            )
-        try:
-            self._rates.count_key(caller)
-        except RateExceeded as error:
-            asked = Failed("", str(error), retry_after_s=error.retry_after_s)
-            await context.abort(TOO_OFTEN, str(error), details_of(asked))
-        return caller
 
     def end_follows(self) -> None:
         # Not by cancelling their tasks: these are grpc's own, and may be in the middle of sending.
@@ -326,24 +268,6 @@ async def _next_before(
         if not coming.done():
             coming.cancel()
             await asyncio.wait([coming])
-
-
-def _shown_key(value: str | bytes) -> str:
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
-    scheme, _, key = text.partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
-
-
-def _parse(message: Message, raw: bytes) -> None:
-    try:
-        message.ParseFromString(raw)
-    except DecodeError:
-        reason = f"these bytes are not a {type(message).__name__} (a string may not be UTF-8)"
-        raise InvalidRequest("$", reason) from None
-
-
-def _short(reason: str) -> str:
-    return reason if len(reason) <= REASON_CHARACTERS_MAX else f"{reason[:REASON_CHARACTERS_MAX]}…"
 
 
 def _batch_response(outcomes: Sequence[Outcome]) -> pb.BatchWriteLogResponse:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from logbridge.adapters.certificates import PemError, PemFiles, check, load_ca, load_own, renewed
 from logbridge.domain.errors import InvalidSetting
-from logbridge.entrypoints.settings import Settings, check_sink_url, variable_of
+from logbridge.entrypoints.settings import TLS_SINKS, Settings, check_sink_url, variable_of
 
 Side = Literal["bridge", "service", "sink"]
 # The settings that name the files of each side.
@@ -36,11 +36,14 @@ def sink_files(settings: Settings) -> PemFiles | None:
     """
     files = _files(settings, "sink")
     scheme, _ = check_sink_url(settings.sink_url)
-    if scheme == "grpcs":
+    if scheme in TLS_SINKS:
         return files
     for field in ("sink_ca", "sink_cert"):
         if path := getattr(settings, field):
-            reason = f"is for grpcs://host:port, and LOGBRIDGE_SINK is {settings.sink_url}: no TLS"
+            reason = (
+                "is for grpcs://host:port, otlps://host:port and otlp+https://, "
+                f"and LOGBRIDGE_SINK is {settings.sink_url}: no TLS"
+            )
             raise InvalidSetting(variable_of(field), path, reason)
     return None
 

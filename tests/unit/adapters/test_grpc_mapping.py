@@ -249,7 +249,8 @@ def test_statuses_become_outcomes(code: StatusCode, details: str, outcome: tuple
         ),
         (
             "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed",
-            "peer:1: no connection: it hung up; does it want TLS (grpcs://), or see LOGBRIDGE_SINK_CERT?",
+            "peer:1: no connection: it hung up; does it want TLS (grpcs://, otlps://), "
+            "or see LOGBRIDGE_SINK_CERT?",
         ),
     ],
 )

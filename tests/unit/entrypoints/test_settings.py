@@ -4,7 +4,16 @@ from pathlib import Path
 import pytest
 
 from logbridge.domain.errors import InvalidSetting
-from logbridge.entrypoints.settings import SETTINGS, Settings, explain, load, unknown_variables
+from logbridge.entrypoints.settings import (
+    SETTINGS,
+    Settings,
+    check_sink_url,
+    explain,
+    load,
+    parse_headers,
+    sink_address,
+    unknown_variables,
+)
 from logbridge.entrypoints.settings.described import SECRETS
 
 
@@ -48,6 +57,12 @@ def test_order_of_sources(tmp_path: Path) -> None:
         ("LOGBRIDGE_SINK", "grpc://x:0", "grpc://host:port"),
         ("LOGBRIDGE_SINK", "grpc://x:99999", "grpc://host:port"),
         ("LOGBRIDGE_SINK", "grpc://me@x:1", "grpc://host:port"),
+        ("LOGBRIDGE_SINK", "otlp://x", "otlp://host:port"),
+        ("LOGBRIDGE_SINK", "otlp://x:1/v1/logs", "otlp://host:port"),
+        ("LOGBRIDGE_SINK", "otlp+http://x", r"otlp\+http://host:port/v1/logs"),
+        ("LOGBRIDGE_SINK", "otlp+http://me@x:1", r"otlp\+http://host:port/v1/logs"),
+        ("LOGBRIDGE_SINK", "otlp+https://x:1/v1/logs?key=1", r"otlp\+https://host:port/v1/logs"),
+        ("LOGBRIDGE_SINK", "otlp+https://x:1/a b", r"otlp\+https://host:port/v1/logs"),
         ("LOGBRIDGE_KEY_RATE", "1/s", "LOGBRIDGE_KEYS_FILE"),
         ("LOGBRIDGE_STORE", "sqlite://x", "sqlite:///file"),
         ("LOGBRIDGE_URL", "localhost:8001", "http://host:port"),
@@ -122,6 +137,56 @@ def test_names_and_lists() -> None:
     assert (
         load(environ={"LOGBRIDGE_SINK": "memory://", "LOGBRIDGE_STORE": "memory://"}).sink_url == "memory://"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme", "address"),
+    [
+        ("otlp://x:4317", "otlp", "x:4317"),
+        ("otlps://[::1]:4317/", "otlps", "[::1]:4317"),
+        ("otlp+http://x:4318", "otlp+http", "x:4318/v1/logs"),
+        ("otlp+http://x:4318/", "otlp+http", "x:4318/v1/logs"),
+        ("otlp+https://x:443/otlp/v1/logs", "otlp+https", "x:443/otlp/v1/logs"),
+    ],
+)
+def test_addresses_of_otlp_receivers(url: str, scheme: str, address: str) -> None:
+    """Over HTTP the path is /v1/logs where none is named; people see the address without its scheme."""
+    assert check_sink_url(url) == (scheme, address)
+    assert sink_address(url) == address
+    assert sink_address("memory://") == "memory://"
+
+
+def test_headers_of_otlp() -> None:
+    """They have the form of OTEL_EXPORTER_OTLP_HEADERS: pairs by comma, values percent-decoded."""
+    assert parse_headers("X-Tenant = shop, api-key=a%2Cb%3D=,,") == (
+        ("x-tenant", "shop"),
+        ("api-key", "a,b=="),
+    )
+    environ = {"LOGBRIDGE_SINK": "otlp://x:4317", "LOGBRIDGE_SINK_HEADERS": "a=s3cret"}
+    assert not any("s3cret" in row.value for row in explain({}, environ, None))
+    assert load({}, environ, None).sink_headers == "a=s3cret"
+
+
+@pytest.mark.parametrize(
+    ("headers", "more", "words"),
+    [
+        ("s3cret", {}, "allowed are headers such as"),
+        ("a b=s3cret", {}, "allowed are headers such as"),
+        ("a=s3cret%0Ax", {}, "allowed are headers such as"),
+        ("a=s3cret%C3%A9", {}, "allowed are headers such as"),
+        ("Host=s3cret", {}, "the header host cannot be set here"),
+        ("grpc-timeout=s3cret", {}, "the header grpc-timeout cannot be set here"),
+        ("a-bin=s3cret", {}, "the header a-bin cannot be set here"),
+        ("a=s3cret", {"LOGBRIDGE_SINK": "grpc://x:1"}, "is for OTLP receivers"),
+        ("authorization=s3cret", {"LOGBRIDGE_SINK_KEY": "k"}, "set one of the two"),
+    ],
+)
+def test_headers_that_cannot_be(headers: str, more: dict[str, str], words: str) -> None:
+    """Headers that break a request, or would not be sent, stop the start; nobody is shown their values."""
+    environ = {"LOGBRIDGE_SINK": "otlp://x:4317", "LOGBRIDGE_SINK_HEADERS": headers} | more
+    with pytest.raises(InvalidSetting, match=words) as told:
+        load({}, environ, None)
+    assert "s3cret" not in str(told.value)
 
 
 def test_an_unreadable_file_stops_the_start(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from logbridge.adapters.certificates import PemFiles
 from logbridge.adapters.renewed import LOOK_EVERY_S
 from logbridge.domain.errors import InvalidSetting
-from logbridge.entrypoints.container import open_sink
 from logbridge.entrypoints.settings import Settings
+from logbridge.entrypoints.sinks import open_sink
 from logbridge.entrypoints.tls import (
     bridge_files,
     calling_context,

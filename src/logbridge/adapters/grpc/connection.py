@@ -1,8 +1,7 @@
 """One peer: the channel to it, and calls that answer with bytes or with what went wrong."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import grpc
 from grpc.aio import AioRpcError, Channel, UnaryStreamCall, UnaryStreamMultiCallable, UnaryUnaryMultiCallable
@@ -12,7 +11,8 @@ from logbridge.adapters.certificates import PemFiles, renewed
 from logbridge.adapters.grpc.credentials import channel_credentials
 from logbridge.adapters.grpc.mapping import SERVICE, VERSION_KEY
 from logbridge.adapters.grpc.status import Fate, RpcFailure, failure_of
-from logbridge.adapters.grpc.tracing import RecordedCall, metadata_of
+from logbridge.adapters.grpc.tracing import Metadata, RecordedCall, metadata_of
+from logbridge.adapters.in_use import InUse
 from logbridge.domain.ports import Deadline
 from logbridge.domain.trace import TRACES, Tracer
 
@@ -68,7 +68,7 @@ class Connection:
 
     key: what it is shown with each call, empty for nothing. tls: the files for TLS, None for plain text. When
     one of them changes new calls take a new channel; those under way end on the old one. tracer: records each
-    call. Raises PemError.
+    call. service: whose methods are called. headers: metadata of each call, beside the key. Raises PemError.
     """
 
     def __init__(
@@ -78,10 +78,13 @@ class Connection:
         key: str = "",
         tls: PemFiles | None = None,
         tracer: Tracer | None = None,
+        service: str = SERVICE,
+        headers: Metadata = (),
     ) -> None:
         self.address = address
+        self._service = service
         self._credentials = None if tls is None else renewed(tls, channel_credentials, monotonic)
-        self._key = (("authorization", f"Bearer {key}"),) if key else ()
+        self._shown = (*((("authorization", f"Bearer {key}"),) if key else ()), *headers)
         self._tracer = tracer
         self.monotonic = monotonic
         self.closing = False
@@ -92,28 +95,14 @@ class Connection:
         self._old_lines: set[_Line] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(CALLS_IN_FLIGHT_MAX)
-        self._in_use = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Keep aclose waiting."""
-        self._in_use += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._in_use -= 1
-            if not self._in_use:
-                self._idle.set()
+        self.in_use = InUse()
 
     async def call(self, method: str, request: bytes, deadline: Deadline) -> Answer | RpcFailure:
-        """Call a method of the log service, when there is room; what a peer does is never an exception."""
+        """Call a method of the service, when there is room; what a peer does is never an exception."""
         if not await self._has_room(deadline):
             return self._expired()
         try:
-            return await self.call_at_once(f"/{SERVICE}/{method}", request, deadline)
+            return await self.call_at_once(f"/{self._service}/{method}", request, deadline)
         finally:
             self._room.release()
 
@@ -140,7 +129,7 @@ class Connection:
             traces = (recorded.trace,)
         try:
             call = line.unary(path)(
-                request, timeout=remaining_s, metadata=metadata_of(self._key, traces), wait_for_ready=False
+                request, timeout=remaining_s, metadata=metadata_of(self._shown, traces), wait_for_ready=False
             )
             body = await call
             ours = any(key == VERSION_KEY for key, _ in await call.initial_metadata())
@@ -165,8 +154,8 @@ class Connection:
     def stream(self, method: str, request: bytes) -> UnaryStreamCall[bytes, bytes]:
         """Begin a call that answers with a stream; it has no deadline."""
         line = self._opened()
-        rpc: UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(f"/{SERVICE}/{method}")
-        call = rpc(request, metadata=metadata_of(self._key, TRACES.get()), wait_for_ready=False)
+        rpc: UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(f"/{self._service}/{method}")
+        call = rpc(request, metadata=metadata_of(self._shown, TRACES.get()), wait_for_ready=False)
         line.calls += 1
         call.add_done_callback(lambda _call: self._end_call(line))
         return call
@@ -215,7 +204,7 @@ class Connection:
     async def aclose(self) -> None:
         """Let what is in use end, then close the channel; streams end with it."""
         self.closing = True
-        await self._idle.wait()
+        await self.in_use.idle()
         lines = {*self._old_lines, *([] if self._line is None else [self._line])}
         self._old_lines.clear()
         await asyncio.gather(*(line.aclose() for line in lines), *self._closing)

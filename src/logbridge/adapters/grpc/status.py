@@ -152,9 +152,12 @@ _HANDSHAKES = (
     ("certificate has expired", "its certificate has expired"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is of no CA that is trusted here, see LOGBRIDGE_SINK_CA"),
     ("Hostname Verification", "its certificate is for another name than this"),
-    ("WRONG_VERSION_NUMBER", "it speaks no TLS: grpc:// is for a log service without it"),
+    ("WRONG_VERSION_NUMBER", "it speaks no TLS: grpc:// and otlp:// are for peers without it"),
     # Without TLS, to a peer that has it; or with TLS, to one that wants to see a certificate.
-    ("Socket closed", "no connection: it hung up; does it want TLS (grpcs://), or see LOGBRIDGE_SINK_CERT?"),
+    (
+        "Socket closed",
+        "no connection: it hung up; does it want TLS (grpcs://, otlps://), or see LOGBRIDGE_SINK_CERT?",
+    ),
 )
 
 
@@ -238,6 +241,20 @@ def status_of_outcome(outcome: Refused | Failed | Unknown) -> StatusCode:
         # UNAVAILABLE would be read as "may have been written"; this says "not written, try again".
         return StatusCode.RESOURCE_EXHAUSTED
     return StatusCode.DEADLINE_EXCEEDED if outcome.cause is Cause.TIMEOUT else StatusCode.UNKNOWN
+
+
+def status_of_export(outcome: Refused | Failed | Unknown) -> StatusCode:
+    """The status that tells an exporter of OTLP what became of its request.
+
+    OTLP specification, "Failures": with INVALID_ARGUMENT and PERMISSION_DENIED it is not sent again, with the
+    others it is, with RESOURCE_EXHAUSTED because details_of() say so.
+    """
+    if isinstance(outcome, Refused):
+        forbidden = outcome.cause is Cause.FORBIDDEN
+        return StatusCode.PERMISSION_DENIED if forbidden else StatusCode.INVALID_ARGUMENT
+    if isinstance(outcome, Failed):
+        return StatusCode.RESOURCE_EXHAUSTED
+    return StatusCode.DEADLINE_EXCEEDED if outcome.cause is Cause.TIMEOUT else StatusCode.UNAVAILABLE
 
 
 _ERROR_STATUSES: tuple[tuple[type[LogbridgeError], StatusCode], ...] = (

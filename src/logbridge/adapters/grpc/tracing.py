@@ -10,12 +10,12 @@ PARENT_KEY, STATE_KEY = "traceparent", "tracestate"
 Metadata = tuple[tuple[str, str], ...]
 
 
-def metadata_of(key: Metadata, traces: tuple[Trace, ...]) -> Metadata | None:
-    """What a call carries. key: that of the caller. Of several traces none can be the parent of the call."""
+def metadata_of(shown: Metadata, traces: tuple[Trace, ...]) -> Metadata | None:
+    """What a call carries. shown: the caller's key and headers. Of several traces none can be its parent."""
     if len(traces) != 1:
-        return key or None
+        return shown or None
     state = ((STATE_KEY, traces[0].state),) if traces[0].state else ()
-    return (*key, (PARENT_KEY, traces[0].parent), *state)
+    return (*shown, (PARENT_KEY, traces[0].parent), *state)
 
 
 def traces_in(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[Trace, ...]:

@@ -26,15 +26,20 @@ from logbridge.entrypoints.http.load_test import LoadTest
 from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.operation import Parts
+from logbridge.entrypoints.http.otlp import Otlp
 from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.recorded import RequestTracing
 from logbridge.entrypoints.http.routes import api_routes, operations, root_of
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
+from logbridge.entrypoints.http.stream import Stream
 from logbridge.entrypoints.http.tail import Tail
 from logbridge.entrypoints.http.watch_endpoints import MetricsEndpoint, StatsEndpoint
 from logbridge.entrypoints.rates import Rates
+
+# What writes logs, by the name of its route.
+SHORTCUTS = ("write", "batch", "otlp-logs")
 
 
 class Bridge(Starlette):
@@ -88,6 +93,8 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     )
     parts = Parts(
         endpoints,
+        Stream(container.stream_bridge(), gate, settings, lifecycle),
+        Otlp(bridge, gate, settings),
         LoadTest(bridge, gate, settings, lifecycle, utc_now),
         Export(bridge, gate, lifecycle, utc_now),
         Tail(bridge, gate, settings, lifecycle),
@@ -114,7 +121,7 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     # A redirect to the address without the slash would lose the body of many clients' POST.
     app.router.redirect_slashes = False
     short = cross_origin if settings.cors_origins else _as_it_is
-    app.shortcuts = {route.path: short(route.app) for route in routes if route.name in ("write", "batch")}
+    app.shortcuts = {route.path: short(route.app) for route in routes if route.name in SHORTCUTS}
     app.state.marked = short
     app.state.lifecycle = lifecycle
     app.state.settings = settings

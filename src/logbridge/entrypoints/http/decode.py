@@ -44,13 +44,22 @@ _any_decoder = msgspec.json.Decoder()
 
 
 async def read_json_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
-    """The body of a request that says it is JSON, decompressed.
+    """The body of a request that says it is JSON. As read_body(), and 415 for another media type."""
+    return await read_body(scope, receive, bytes_max, _check_media_type)
 
-    Raises RequestRejected: 415 for another media type or encoding, 413 over ``bytes_max`` as it comes or
+
+async def read_body(
+    scope: Scope, receive: Receive, bytes_max: int, check_media_type: Callable[[bytes], None]
+) -> bytes:
+    """The body of a request, decompressed.
+
+    check_media_type: raises for a Content-Type that is not read here.
+
+    Raises RequestRejected: 415 for an encoding that is not known, 413 over ``bytes_max`` as it comes or
     decompressed (what lies beyond is not read), 400 for what its encoding cannot be; ClientLeft if it never
     becomes complete.
     """
-    length, encodings = _check_headers(scope)
+    length, encodings = check_headers(scope, check_media_type)
     if length > bytes_max:
         raise _too_large(bytes_max)
     decompression = Decompression(encodings, bytes_max) if encodings else None
@@ -93,13 +102,16 @@ def _too_large(bytes_max: int, when: str = "") -> RequestRejected:
     return RequestRejected(413, f"the body is larger than LOGBRIDGE_BODY_BYTES_MAX={bytes_max} bytes{when}")
 
 
-def _check_headers(scope: Scope) -> tuple[int, list[str]]:
-    """The declared length, 0 if there is none, and the encodings; the media type is ours."""
+def check_headers(scope: Scope, check_media_type: Callable[[bytes], None]) -> tuple[int, list[str]]:
+    """The declared length of a body, 0 if there is none, and its encodings.
+
+    check_media_type: raises for a Content-Type that is not read here. Raises RequestRejected (415).
+    """
     length = 0
     encoding = b""
     for name, value in scope["headers"]:
         if name == b"content-type":
-            _check_media_type(value)
+            check_media_type(value)
         elif name == b"content-encoding":
             encoding += b"," + value
         elif name == b"content-length" and value.isdigit():
@@ -177,10 +189,11 @@ def _decode_one_by_one(body: bytes, check_size: Callable[[int], None]) -> list[E
     except msgspec.DecodeError:
         raws = _split_leniently(text)
     check_size(len(raws))
-    return [raw if isinstance(raw, InvalidEntry) else _decode_raw(raw) for raw in raws]
+    return [raw if isinstance(raw, InvalidEntry) else decode_raw(raw) for raw in raws]
 
 
-def _decode_raw(raw: bytes) -> EntryDraft | InvalidEntry:
+def decode_raw(raw: bytes) -> EntryDraft | InvalidEntry:
+    """The draft of one entry among others; InvalidEntry stands for one that cannot be read."""
     try:
         return decode_entry(raw)
     except InvalidEntry as error:

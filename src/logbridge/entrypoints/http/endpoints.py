@@ -109,7 +109,7 @@ class Endpoints:
         if not isinstance(outcome, Accepted):
             return outcome_problem(outcome, result)
         if outcome.spooled:
-            return ok(result, 202, _applied(asked))
+            return ok(result, 202, applied(asked))
         return ok(result)
 
     def _decoded(self, body: bytes) -> EntryDraft:
@@ -127,7 +127,7 @@ class Endpoints:
         result = batch_result(outcomes)
         if result.success_count:
             spooled = any(isinstance(outcome, Accepted) and outcome.spooled for outcome in outcomes)
-            return ok(result, 202, _applied(asked)) if spooled else ok(result)
+            return ok(result, 202, applied(asked)) if spooled else ok(result)
         return gravest_problem(outcomes, f"{nothing_written(outcomes)}; {result.errors[0]}", result)
 
     async def health(self, scope: Scope, _receive: Receive) -> Answer:
@@ -162,7 +162,8 @@ class Endpoints:
         return ok(Probe("ready"))
 
 
-def _applied(asked: Asked) -> dict[str, str]:
+def applied(asked: Asked) -> dict[str, str]:
+    """The headers of an answer to a write that is on the disk here (RFC 7240, section 3)."""
     return {"Preference-Applied": "respond-async"} if asked.durable else {}
 
 

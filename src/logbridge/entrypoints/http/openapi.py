@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the table of operations and the types that check requests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -73,9 +73,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
         document["description"] = operation.description
     if operation.parameters:
         document["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
+    content = _texts(operation.request_texts)
     if operation.request is not None:
-        content = {"schema": _schema((operation.request,)), "example": operation.request_example}
-        document["requestBody"] = {"required": True, "content": {JSON: content}}
+        content[JSON] = {"schema": _schema((operation.request,)), "example": operation.request_example}
+    if content:
+        document["requestBody"] = {"required": True, "content": content}
     return document
 
 
@@ -91,11 +93,11 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 def _response(response: Response) -> dict[str, Any]:
     example = msgspec.to_builtins(response.example)
     content = {response.media_type: {"schema": _schema(response.types), "example": example}}
-    content |= {
-        media_type: {"schema": _schema((str,)), "example": text}
-        for media_type, text in response.texts.items()
-    }
-    return {"description": response.description, "content": content}
+    return {"description": response.description, "content": content | _texts(response.texts)}
+
+
+def _texts(examples: Mapping[str, str]) -> dict[str, Any]:
+    return {media_type: {"schema": _schema((str,)), "example": text} for media_type, text in examples.items()}
 
 
 def _schema(types: tuple[type, ...]) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from logbridge.domain.access import Scope as Right
 from logbridge.entrypoints.http.endpoints import Endpoints
 from logbridge.entrypoints.http.export import Export
 from logbridge.entrypoints.http.load_test import LoadTest
+from logbridge.entrypoints.http.otlp import Otlp
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import Problem
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
+from logbridge.entrypoints.http.stream import Stream
 from logbridge.entrypoints.http.tail import Tail
 from logbridge.entrypoints.http.watch_endpoints import MetricsEndpoint, StatsEndpoint
 
@@ -39,10 +41,15 @@ class Parameter(Struct, frozen=True):
     where: str = "query"
 
 
+STRANGERS = "Without keys it answers callers on this machine only, unless LOGBRIDGE_OPEN has read."
+
+
 class Parts(Struct, frozen=True):
     """What answers the operations."""
 
     endpoints: Endpoints
+    stream: Stream
+    otlp: Otlp
     load_test: LoadTest
     export: Export
     tail: Tail
@@ -52,7 +59,10 @@ class Parts(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True):
-    """One thing to ask. handler: makes its ASGI endpoint. right: what a key needs for it, if anything."""
+    """One thing to ask. handler: makes its ASGI endpoint. right: what a key needs for it, if anything.
+
+    request_texts: examples of the texts that it takes besides JSON, or instead, by media type.
+    """
 
     name: str
     method: str
@@ -68,6 +78,7 @@ class Operation(Struct, frozen=True):
     tag: str = ""
     # Whether a key is needed though it needs no right.
     asks_who: bool = False
+    request_texts: dict[str, str] = {}
 
 
 REFUSALS = (400, 401, 403, 413, 415, 422, 429)
@@ -75,6 +86,7 @@ _WHY = {
     400: "Not JSON, or over a limit that the settings name.",
     401: "No key, or one that is unknown, revoked or expired.",
     403: "Closed to strangers, or the key lacks the scope or is not for that service.",
+    408: "Nothing came for too long.",
     409: "This log_id is taken by other content.",
     413: "The body or the log is too large.",
     415: "A media type or an encoding that is not supported.",
@@ -90,6 +102,7 @@ _DETAILS = {
     401: "/api/v1/logs/write needs a key: send Authorization: Bearer KEY or X-API-Key: KEY",
     403: "/api/v1/logs/query answers callers on this machine only; LOGBRIDGE_OPEN=read opens it to others, "
     "LOGBRIDGE_KEYS_FILE to those with a key",
+    408: "nothing came for LOGBRIDGE_STREAM_IDLE_TIMEOUT_S=300 seconds",
     409: "this log_id is taken by other content",
     413: "the body is larger than LOGBRIDGE_BODY_BYTES_MAX=20971520 bytes",
     415: "Content-Type text/plain is not supported; send application/json",

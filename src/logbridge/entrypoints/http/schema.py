@@ -12,7 +12,7 @@ from logbridge.domain.measures import quantile
 from logbridge.domain.query import LogHistogram, LogPage
 from logbridge.domain.timestamp import epoch_us, rfc3339_utc
 from logbridge.entrypoints.results import WriteResult, write_result
-from logbridge.entrypoints.settings import Settings
+from logbridge.entrypoints.settings import Settings, sink_address
 
 WRITE_EXAMPLE: dict[str, Any] = {
     "message": "async test log",
@@ -329,7 +329,7 @@ def service_info(settings: Settings) -> ServiceInfo:
     return ServiceInfo(
         name=settings.app_name,
         version=__version__,
-        grpc_server=settings.sink_url.removeprefix("grpc://").removeprefix("grpcs://"),
+        grpc_server=sink_address(settings.sink_url),
         max_workers=settings.max_concurrent_workers,
         max_batch_size=settings.max_batch_size,
     )

@@ -4,15 +4,21 @@ from logbridge.entrypoints.settings.described import SETTINGS, Setting, shown, v
 from logbridge.entrypoints.settings.reading import Explained, explain, load, unknown_variables
 from logbridge.entrypoints.settings.table import Opening, Settings
 from logbridge.entrypoints.settings.urls import (
+    OTLP_HTTP_SINKS,
+    TLS_SINKS,
     check_bridge_url,
     check_sink_url,
     check_spool_url,
     check_store_url,
+    parse_headers,
     parse_rate,
+    sink_address,
 )
 
 __all__ = [
+    "OTLP_HTTP_SINKS",
     "SETTINGS",
+    "TLS_SINKS",
     "Explained",
     "Opening",
     "Setting",
@@ -23,8 +29,10 @@ __all__ = [
     "check_store_url",
     "explain",
     "load",
+    "parse_headers",
     "parse_rate",
     "shown",
+    "sink_address",
     "unknown_variables",
     "variable_of",
 ]

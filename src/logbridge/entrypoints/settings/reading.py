@@ -12,6 +12,7 @@ from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.settings.described import HINTS, PREFIX, SETTINGS, shown, text_of, variable_of
 from logbridge.entrypoints.settings.table import Settings
 from logbridge.entrypoints.settings.urls import (
+    OTLP_SINKS,
     check_bridge_url,
     check_key,
     check_networks,
@@ -20,6 +21,7 @@ from logbridge.entrypoints.settings.urls import (
     check_spool_url,
     check_store_url,
     check_traces_url,
+    parse_headers,
     parse_rate,
 )
 
@@ -33,6 +35,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "cors_origins": check_origins,
     "key": check_key,
     "sink_key": check_key,
+    "sink_headers": parse_headers,
     "key_rate": parse_rate,
     "address_rate": parse_rate,
     "otlp_traces_url": check_traces_url,
@@ -159,6 +162,7 @@ def _check_together(settings: Settings) -> None:
             f"LOGBRIDGE_GRPC_MESSAGE_BYTES_MAX={settings.grpc_message_bytes_max}",
         )
     _check_pairs(settings)
+    _check_headers(settings)
     if settings.keys_file and settings.open:
         reason = "strangers have no rights where LOGBRIDGE_KEYS_FILE asks for keys; set one of the two"
         raise InvalidSetting("LOGBRIDGE_OPEN", text_of("open", settings.open), reason)
@@ -168,6 +172,18 @@ def _check_together(settings: Settings) -> None:
     paths = [settings.api_prefix, settings.docs_path, settings.redoc_path, settings.openapi_path]
     if len(set(paths)) < len(paths):
         raise InvalidSetting("LOGBRIDGE_DOCS_PATH", settings.docs_path, "each page needs a path of its own")
+
+
+def _check_headers(settings: Settings) -> None:
+    if not settings.sink_headers:
+        return
+    headers = text_of("sink_headers", settings.sink_headers)
+    if check_sink_url(settings.sink_url)[0] not in OTLP_SINKS:
+        reason = f"is for OTLP receivers, and LOGBRIDGE_SINK is {settings.sink_url}: it would not be sent"
+        raise InvalidSetting("LOGBRIDGE_SINK_HEADERS", headers, reason)
+    if settings.sink_key and "authorization" in dict(parse_headers(settings.sink_headers)):
+        reason = "names authorization, and LOGBRIDGE_SINK_KEY is sent as that; set one of the two"
+        raise InvalidSetting("LOGBRIDGE_SINK_HEADERS", headers, reason)
 
 
 def _check_pairs(settings: Settings) -> None:

@@ -41,7 +41,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     sink: Annotated[
         str,
         Meta(
-            description="where logs go: grpc://host:port, grpcs://host:port (TLS) or memory://; "
+            description="where logs go: grpc://host:port, grpcs://host:port (TLS), an OTLP receiver "
+            "(otlp://, otlps://, otlp+http://, otlp+https://) or memory://; "
             "empty means grpc://GRPC_SERVER_HOST:GRPC_SERVER_PORT"
         ),
     ] = ""
@@ -162,6 +163,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     sink_key: Annotated[str, Meta(description="the key that the bridge shows to the log service; secret")] = (
         ""
     )
+    sink_headers: Annotated[
+        str,
+        Meta(
+            description="headers of each request to an OTLP receiver, as name=value,name=value "
+            "with %XX for signs of their own; secret"
+        ),
+    ] = ""
     tls_cert: Annotated[
         str, Meta(description="PEM file of the bridge's certificate chain; empty means plain HTTP")
     ] = ""
@@ -186,7 +194,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sink_ca: Annotated[
         str,
         Meta(
-            description="PEM file of the CAs that a grpcs:// log service is checked with; "
+            description="PEM file of the CAs that a log service with TLS is checked with; "
             "empty means the usual ones"
         ),
     ] = ""
@@ -237,6 +245,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_bytes_per_s_min: Annotated[
         int, Meta(ge=1, le=2**31, description="the slowest that a body may arrive, in bytes a second")
     ] = 1024
+    stream_idle_timeout_s: Annotated[
+        Seconds, Meta(description="seconds that a stream of lines may bring nothing before it is ended")
+    ] = 300.0
+    stream_batch_timeout_s: Annotated[
+        Seconds,
+        Meta(description="seconds that lines of a stream wait for room, or for a log service that is away"),
+    ] = 60.0
     idle_timeout_s: Annotated[
         Seconds, Meta(description="seconds that a connection may be idle between requests")
     ] = 75.0

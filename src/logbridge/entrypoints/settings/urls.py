@@ -2,23 +2,87 @@
 
 import re
 from ipaddress import ip_network
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
+
+OTLP_HTTP_SINKS = frozenset(("otlp+http", "otlp+https"))
+OTLP_SINKS = frozenset(("otlp", "otlps")) | OTLP_HTTP_SINKS
+# What LOGBRIDGE_SINK_CA and its like are for.
+TLS_SINKS = frozenset(("grpcs", "otlps", "otlp+https"))
+_RPC_SINKS = frozenset(("grpc", "grpcs", "otlp", "otlps"))
+_OTLP_PATH = "/v1/logs"
 
 
 def check_sink_url(url: str) -> tuple[str, str]:
-    """A sink URL as (scheme, address). Raises ValueError that says what is allowed."""
+    """A sink URL as (scheme, address); over HTTP the address has the path, /v1/logs where none is named.
+
+    Raises ValueError that says what is allowed.
+    """
     parts = urlsplit(url)
     if parts.scheme == "memory" and not parts.path and not parts.netloc:
         return "memory", ""
+    by_http = parts.scheme in OTLP_HTTP_SINKS
     if (
-        parts.scheme not in ("grpc", "grpcs")
+        not (by_http or parts.scheme in _RPC_SINKS)
         or not parts.hostname
-        or parts.path.strip("/")
+        or not (by_http or not parts.path.strip("/"))
         or not _has_port(parts)
         or "@" in parts.netloc  # nobody there asks for a password, and addresses are shown
+        or (parts.scheme in OTLP_SINKS and _has_more_than_a_path(url))
     ):
-        raise ValueError("allowed are grpc://host:port, grpcs://host:port and memory://")
-    return parts.scheme, parts.netloc
+        raise ValueError(
+            "allowed are grpc://host:port, grpcs://host:port, otlp://host:port, otlps://host:port, "
+            "otlp+http://host:port/v1/logs, otlp+https://host:port/v1/logs and memory://"
+        )
+    return parts.scheme, parts.netloc + (parts.path.rstrip("/") or _OTLP_PATH if by_http else "")
+
+
+def _has_more_than_a_path(url: str) -> bool:
+    return not url.isascii() or not url.isprintable() or any(character in url for character in " ?#")
+
+
+def sink_address(url: str) -> str:
+    """A sink URL as people read it: host:port, and over HTTP the path; memory:// as it is."""
+    return check_sink_url(url)[1] or url
+
+
+# A token as in RFC 9110, section 5.6.2, in lower case: gRPC has no other, and less signs than HTTP.
+_HEADER_NAME = re.compile(r"[a-z0-9_.-]+", re.ASCII)
+# They are the connection's own, or what is in the body says what they are.
+_OWN_HEADERS = frozenset(
+    (
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    )
+)
+
+
+def parse_headers(text: str) -> tuple[tuple[str, str], ...]:
+    """``name=value,name=value`` as pairs, values percent-decoded, names in lower case.
+
+    The form of OTEL_EXPORTER_OTLP_HEADERS. Raises ValueError that says what is allowed, and shows no value.
+    """
+    pairs = []
+    for part in filter(str.strip, text.split(",")):
+        name, sign, value = part.partition("=")
+        name, value = name.strip().lower(), unquote(value.strip())
+        if not sign or not _HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
+            raise ValueError(
+                "allowed are headers such as x-tenant=shop,x-api-key=secret, with %2C for a comma"
+            )
+        if name in _OWN_HEADERS or name.startswith("grpc-") or name.endswith("-bin"):
+            raise ValueError(f"the header {name} cannot be set here")
+        pairs.append((name, value))
+    return tuple(pairs)
 
 
 def _has_port(parts: SplitResult) -> bool:

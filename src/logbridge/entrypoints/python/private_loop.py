@@ -36,6 +36,16 @@ class PrivateLoop:
         """Begin work here and await it in the caller's loop; cancelling the wait lets the work go on."""
         return asyncio.wrap_future(self._begin(work))
 
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work here while the calling thread waits; interrupting the wait lets the work go on.
+
+        Raises LoopGone, also where the loop would wait for itself.
+        """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise LoopGone("logbridge's own thread cannot wait for itself: a sink may await, and never block")
+        return self._begin(work).result()
+
     def _begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         # Not run_coroutine_threadsafe: it hands a cancellation on to the work.
         answer: Future[T] = Future()

@@ -1,0 +1,78 @@
+"""Taking the steps of a call in asyncio."""
+
+import asyncio
+import contextlib
+import weakref
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import httpx
+
+from logbridge.http.answers import ANSWER_BYTES_MAX, Answer, checked, failure
+from logbridge.http.calls import Pause, Reply, Steps, Work
+
+T = TypeVar("T")
+
+
+class AsyncSender:
+    """Takes steps over connections of the loop that it is called in. options: of an httpx.AsyncClient."""
+
+    def __init__(self, options: dict[str, Any], sleep: Callable[[float], Any] | None = None) -> None:
+        self._options = options
+        self._sleep = sleep or asyncio.sleep
+        # A child of this process runs a loop of its own, and so never meets the connections of its parent.
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    async def run(self, work: Work[T]) -> T:
+        """Take all steps; the answer of the call, or what it raises."""
+        with contextlib.closing(Steps(work)) as steps:
+            while (step := steps.step) is not None:
+                steps.take(await self._reply(step))
+            return steps.value
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await self._sleep(seconds)
+
+    @contextlib.asynccontextmanager
+    async def opened(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        """An answer that goes on and on. Raises BridgeError, also for what happens to it within the block."""
+        try:
+            async with contextlib.aclosing(await self._pool().send(request, stream=True)) as response:
+                if response.status_code != 200:
+                    checked(await _read(response))
+                yield response
+        except httpx.RequestError as error:
+            raise failure(error, str(request.url.copy_with(query=None))) from error
+
+    async def aclose(self) -> None:
+        """End the connections of this loop."""
+        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.aclose()
+
+    async def _reply(self, step: httpx.Request | Pause) -> Reply:
+        if isinstance(step, Pause):
+            await self.pause(step.seconds)
+            return None
+        try:
+            async with contextlib.aclosing(await self._pool().send(step, stream=True)) as response:
+                return await _read(response)
+        except httpx.RequestError as error:
+            return error
+
+    def _pool(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        return pool or self._pools.setdefault(loop, httpx.AsyncClient(**self._options))
+
+
+async def _read(response: httpx.Response) -> Answer:
+    body = bytearray()
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > ANSWER_BYTES_MAX:
+            break
+    return Answer(response.status_code, response.headers, bytes(body))
