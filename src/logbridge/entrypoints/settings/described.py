@@ -23,7 +23,7 @@ _CONTRACT_NAMES = frozenset(
 )
 PREFIX = "LOGBRIDGE_"
 # Their values are shown to nobody.
-SECRETS = frozenset(("key", "sink_key"))
+SECRETS = frozenset(("key", "sink_key", "spool_password"))
 _PASSWORD = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 # What each limit holds for. Those of each worker hold in each of several: together they allow as much more.
 HOLDS_FOR = {
