@@ -165,10 +165,10 @@ class SpoolPolicy(Struct, frozen=True):
 class QueuePolicy(Struct, frozen=True):
     """Which stream of NATS JetStream is the spool, and how it is made and read.
 
-    servers: host:port each. tls: whether they are spoken to with TLS. replicas: servers that have a log before
-    it is acknowledged. create: make what is missing. deliver: whether a bridge empties it, too. ack_wait_s:
-    a log that a worker is silent about for so long goes to another one. ack_pending_max: logs that all workers
-    together have in hand.
+    servers: host:port each. tls: whether they are spoken to with TLS. replicas: servers that keep each log.
+    create: make what is missing. deliver: whether a bridge empties it, too. ack_wait_s: a log that a worker
+    is silent about for so long goes to another one. ack_pending_max: logs that all workers together have in
+    hand.
     """
 
     servers: tuple[str, ...]

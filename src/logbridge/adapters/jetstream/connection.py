@@ -154,7 +154,7 @@ class Connection:
         self._last_error = str(error) or type(error).__name__
 
     async def _on_lost(self) -> None:
-        if not self._ended:
+        if self._client is not None:
             self._away_since_s = self._monotonic()
             logger.warning("the connection to the NATS servers %s is lost", self.servers)
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from logbridge.adapters.jetstream.connection import Access, ApiError, Connection, QueueAway
@@ -70,7 +71,7 @@ class JetStreamInventory:
     def entries(self, *, dead: bool) -> Iterator[Kept]:
         """See Inventory.entries."""
         after = 0
-        while page := self._run(lambda connection, after=after: self._page(connection, after, dead=dead)):
+        while page := self._run(partial(self._page, after=after, dead=dead)):
             after = page[-1].sequence
             yield from (_kept(stored, dead=dead) for stored in page)
 
@@ -107,7 +108,7 @@ class JetStreamInventory:
                 f"the stream {self._policy.stream!r} cannot be used: {error}; try again"
             ) from None
 
-    async def _page(self, connection: Connection, after: int, *, dead: bool) -> list[Stored]:
+    async def _page(self, connection: Connection, *, after: int, dead: bool) -> list[Stored]:
         name = self._policy.dead if dead else self._policy.stream
         page: list[Stored] = []
         while len(page) < _PAGE:
@@ -135,11 +136,11 @@ class JetStreamInventory:
         publisher = Publisher(connection)
         done, after = 0, 0
         # Those that die again meanwhile come behind, and are for the next time.
-        while done < total and (page := await self._page(connection, after, dead=True)):
+        while done < total and (page := await self._page(connection, after=after, dead=True)):
             for stored in page[: total - done]:
                 after = stored.sequence
-                # Not under its first id: the stream may remember that one, and drop it. This one is dropped only
-                # if the command died between putting it back and removing it here.
+                # Not under its first id: the stream may remember that one, and drop it. This one is dropped
+                # only if the command died between putting it back and removing it here.
                 headers = stored.headers | entry_headers(f"{self._policy.dead} {stored.sequence}")
                 headers.pop(REASON, None)
                 deadline = Deadline(time.monotonic() + PUT_BACK_S)

@@ -25,16 +25,22 @@ _UNAVAILABLE = 503
 
 
 class NotKept(Exception):
-    """A message that has no acknowledgement. may_be_kept: whether it may be in the stream all the same."""
+    """A message that has no acknowledgement. may_be_kept: whether it may be in the stream all the same.
 
-    def __init__(self, reason: str, cause: Cause, *, may_be_kept: bool = False) -> None:
+    may_go_again: whether waiting may help.
+    """
+
+    def __init__(
+        self, reason: str, cause: Cause, *, may_be_kept: bool = False, may_go_again: bool = True
+    ) -> None:
         super().__init__(reason)
         self.cause = cause
         self.may_be_kept = may_be_kept
+        self.may_go_again = may_go_again
 
 
 class Publisher:
-    """Publishes under an id, and again under the same one while there is no answer: the stream keeps it once."""
+    """Publishes under an id, and again under it while there is no answer: the stream keeps it once."""
 
     def __init__(self, connection: Connection, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
@@ -45,47 +51,48 @@ class Publisher:
         """Returns once the stream has it. Raises NotKept."""
         until_s = min(deadline.at_s, self._monotonic() + GO_ON_S)
         doubt = False
-        reason, cause = "the stream was not asked before the deadline", Cause.TIMEOUT
+        # What is said where there is no attempt at all.
+        away = f"no NATS server answers at {self._connection.servers}"
+        last = NotKept(away, Cause.UNAVAILABLE)
         while (left_s := until_s - self._monotonic()) > 0 and self._connection.away_s < AWAY_S:
             try:
-                await self._attempt(subject, data, headers, left_s)
+                return await self._attempt(subject, data, headers, left_s)
             except NotKept as error:
-                raise NotKept(str(error), error.cause, may_be_kept=doubt) from None
-            except NoAnswer as error:
-                doubt, reason, cause = True, str(error), Cause.NO_ANSWER
-            except TimeoutError:
-                reason, cause = "too many logs wait for the stream", Cause.OVERLOADED
-            except QueueAway as error:
-                reason, cause = str(error), Cause.UNAVAILABLE
-            except Error as error:
-                # The connection broke; whether the message had left by then is not said.
-                doubt, reason, cause = True, f"the connection to the stream broke: {error}", Cause.NO_ANSWER
-            else:
-                return
+                doubt, last = doubt or error.may_be_kept, error
+                if not error.may_go_again:
+                    break
             await asyncio.sleep(min(PAUSE_S, left_s))
-        if self._connection.away_s >= AWAY_S and not doubt:
-            reason, cause = f"no NATS server answers at {self._connection.servers}", Cause.UNAVAILABLE
-        raise NotKept(reason, cause, may_be_kept=doubt)
+        raise NotKept(str(last), last.cause, may_be_kept=doubt)
 
     async def _attempt(self, subject: str, data: bytes, headers: dict[str, str], left_s: float) -> None:
-        async with asyncio.timeout(left_s):
-            await self._room.acquire()
         try:
-            # Opening has a time of its own, and is shared by all who wait for it.
+            async with asyncio.timeout(left_s):
+                await self._room.acquire()
+        except TimeoutError:
+            raise NotKept("too many logs wait for the stream", Cause.OVERLOADED) from None
+        try:
             await self._connection.request(subject, data, headers, min(ATTEMPT_S, left_s))
-        except MaxPayloadError:
-            raise NotKept("it is larger than the NATS server takes (max_payload)", Cause.TOO_LARGE) from None
-        except StoreError as error:
-            raise QueueAway(str(error)) from None
-        except ApiError as error:
-            if error.code == _UNAVAILABLE and error.err_code != _FULL:
-                raise QueueAway(str(error)) from None
-            raise _refused(error) from None
+        except (QueueAway, StoreError, ApiError, Error) as error:
+            raise _not_kept(error) from None
         finally:
             self._room.release()
 
 
-def _refused(error: ApiError) -> NotKept:
-    if "maximum" in str(error) or error.err_code == _FULL or "insufficient" in str(error):
-        return NotKept(f"the stream is full: {error}", Cause.OVERLOADED)
-    return NotKept(f"the stream did not take it: {error}", Cause.UNAVAILABLE)
+def _not_kept(error: Exception) -> NotKept:
+    match error:
+        case NoAnswer():
+            return NotKept(str(error), Cause.NO_ANSWER, may_be_kept=True)
+        case QueueAway() | StoreError():
+            return NotKept(str(error), Cause.UNAVAILABLE)
+        case MaxPayloadError():
+            reason = "it is larger than the NATS server takes (max_payload)"
+            return NotKept(reason, Cause.TOO_LARGE, may_go_again=False)
+        case ApiError() if error.err_code == _FULL or "maximum" in str(error):
+            return NotKept(f"the stream is full: {error}", Cause.OVERLOADED, may_go_again=False)
+        case ApiError():
+            again = error.code == _UNAVAILABLE
+            return NotKept(f"the stream did not take it: {error}", Cause.UNAVAILABLE, may_go_again=again)
+        case _:
+            # The connection broke; whether the message had left by then is not said.
+            reason = f"the connection to the stream broke: {error}"
+            return NotKept(reason, Cause.NO_ANSWER, may_be_kept=True)

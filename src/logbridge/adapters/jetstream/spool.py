@@ -33,10 +33,10 @@ BURY_AGAIN_S = 5.0
 
 
 class JetStreamSpool:
-    """A Spool that many processes share. An entry is accepted when as many replicas as the stream has keep it.
+    """A Spool that many processes share: an entry is accepted when the stream acknowledged it.
 
-    What a process has in hand is given to nobody else, until it dies or is silent for ack_wait_s. Connects with
-    its first use; open() does so at once.
+    What a process has in hand is given to nobody else, until it dies or is silent for ack_wait_s. Connects
+    with its first use; open() does so at once.
     """
 
     def __init__(

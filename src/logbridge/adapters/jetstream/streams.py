@@ -1,4 +1,4 @@
-"""The stream of entries, the stream of dead letters and the consumer: looked at, and made where they are missing."""
+"""The streams of entries and of dead letters and the consumer: looked at, and made where they are missing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,15 @@ from logbridge.domain.policy import QueuePolicy
 
 # All workers pull from this one.
 CONSUMER = "logbridge"
-# A write that had no answer, from us or from a client, is sent again under its id within this time: a request may
-# take LOGBRIDGE_REQUEST_TIMEOUT_S (10 s), and whoever has a 503 comes back within half a minute. Beyond it our log
-# service still stores an id once. The servers hold the ids of so long in memory: about 100 bytes each.
+# A write that had no answer, from us or from a client, is sent again under its id within this time: a request
+# may take LOGBRIDGE_REQUEST_TIMEOUT_S (10 s), and whoever has a 503 comes back within half a minute. Beyond
+# it our log service still stores an id once. The servers hold the ids of so long in memory.
 DUPLICATE_WINDOW_S = 120
 _NS = 1_000_000_000
 _UNAVAILABLE = 503
 _NOT_FOUND = 404
 _NO_PEERS = 10005
+_NO_STORAGE = 10047
 
 
 def stream_configs(policy: QueuePolicy, bytes_max: int) -> list[dict[str, Any]]:
@@ -60,8 +61,13 @@ async def prepare(connection: Connection, policy: QueuePolicy, bytes_max: int) -
         # No quorum yet, or servers that have not joined yet.
         if error.code == _UNAVAILABLE or error.err_code == _NO_PEERS:
             raise QueueAway(f"JetStream cannot have the stream {policy.stream!r} now: {error}") from None
+        hint = ""
+        if error.err_code == _NO_STORAGE:
+            hint = (
+                f"; each of its two streams reserves {bytes_max} bytes, LOGBRIDGE_SPOOL_BYTES_MAX: lower it"
+            )
         raise StoreError(
-            f"the stream {policy.stream!r} at {connection.servers} cannot be used: {error}"
+            f"the stream {policy.stream!r} at {connection.servers} cannot be used: {error}{hint}"
         ) from None
 
 
@@ -89,20 +95,23 @@ def reason_against(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     for name in ("retention", "storage", "discard"):
         if found.get(name) != wanted[name]:
             return f"its {name} is {found.get(name)}, and must be {wanted[name]}"
-    subject = wanted["subjects"][0]
-    if subject not in found.get("subjects", ()):
-        return f"its subjects are {', '.join(found.get('subjects', ()))}, and must have {subject}"
-    if found.get("max_age"):
-        return "its max_age is set, and must be 0: it would remove logs that were not delivered"
-    if found.get("max_msgs_per_subject", -1) > 0:
-        return "its max_msgs_per_subject is set, and must be -1"
-    if found.get("num_replicas", 1) < wanted["num_replicas"]:
-        return f"its num_replicas is {found.get('num_replicas', 1)}, fewer than replicas={wanted['num_replicas']}"
-    if found.get("duplicate_window", 0) < wanted["duplicate_window"]:
-        return f"its duplicate_window is shorter than {DUPLICATE_WINDOW_S} s"
-    if found.get("no_ack"):
-        return "its no_ack is set, and must not be"
-    return ""
+    subjects = found.get("subjects", ())
+    copies, window_s = found.get("num_replicas", 1), found.get("duplicate_window", 0) // _NS
+    checks = (
+        (wanted["subjects"][0] in subjects, f"its subjects lack {wanted['subjects'][0]}"),
+        (not found.get("max_age"), "its max_age must be 0: it would remove logs that were not delivered"),
+        (found.get("max_msgs_per_subject", -1) <= 0, "its max_msgs_per_subject must be -1"),
+        (
+            copies >= wanted["num_replicas"],
+            f"its num_replicas is {copies}, and must be {wanted['num_replicas']}",
+        ),
+        (
+            window_s >= DUPLICATE_WINDOW_S,
+            f"its duplicate_window is {window_s} s, and must be {DUPLICATE_WINDOW_S} s",
+        ),
+        (not found.get("no_ack"), "its no_ack must be false: nothing would be acknowledged"),
+    )
+    return next((reason for holds, reason in checks if not holds), "")
 
 
 async def _prepare_consumer(connection: Connection, policy: QueuePolicy) -> None:

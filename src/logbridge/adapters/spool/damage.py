@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+
 from logbridge.adapters.spool.file import (
     COUNTERS,
     DATABASE_NAME,

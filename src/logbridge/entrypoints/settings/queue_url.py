@@ -42,8 +42,11 @@ def parse_queue_url(url: str) -> QueuePolicy:
         tls=parts.scheme == "tls",
         stream=stream,
         subject=subject,
-        **{name: _number(name, given[name]) for name in _NUMBERS if name in given},
-        **{name: _switch(name, given[name]) for name in _SWITCHES if name in given},
+        replicas=_number("replicas", given.get("replicas", "1")),
+        create=_switch("create", given.get("create", "true")),
+        deliver=_switch("deliver", given.get("deliver", "true")),
+        ack_wait_s=_number("ack_wait_s", given.get("ack_wait_s", "30")),
+        ack_pending_max=_number("ack_pending_max", given.get("ack_pending_max", "20000")),
     )
 
 

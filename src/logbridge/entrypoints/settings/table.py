@@ -114,8 +114,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     spool: Annotated[
         str,
         Meta(
-            description="where durable writes wait: sqlite:///directory (sqlite:////absolute), or a stream of "
-            "NATS JetStream: nats://host:port?stream=name, tls:// with TLS; empty means none, and sqlite:///./data/spool with LOGBRIDGE_ACK=durable"
+            description="where durable writes wait: sqlite:///directory (sqlite:////absolute), or a stream "
+            "of NATS JetStream: nats://host:port?stream=name, tls:// with TLS; "
+            "empty means none, and sqlite:///./data/spool with LOGBRIDGE_ACK=durable"
         ),
     ] = ""
     spool_bytes_max: Annotated[
@@ -123,7 +124,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=65_536,
             le=2**50,
-            description="the most bytes of entries in the spool; for each worker, of a stream for all together",
+            description="the most bytes of entries in the spool; for each worker, of a stream for all",
         ),
     ] = 1_073_741_824
     spool_disk_free_bytes_min: Annotated[

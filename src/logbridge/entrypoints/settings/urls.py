@@ -48,7 +48,10 @@ def check_store_url(url: str) -> tuple[str, str]:
 
 
 def check_spool_url(url: str) -> str | QueuePolicy:
-    """A spool URL as the path of its directory, or as a stream. Raises ValueError that says what is allowed."""
+    """A spool URL as the path of its directory, or as a stream.
+
+    Raises ValueError that says what is allowed.
+    """
     if is_queue_url(url):
         return parse_queue_url(url)
     parts = urlsplit(url)
