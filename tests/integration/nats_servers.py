@@ -41,7 +41,7 @@ class NatsServer:
         conf = self.folder / "nats.conf"
         conf.write_text(
             f'server_name: {self.name}\nlisten: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self.monitor}"\n'
-            f'jetstream {{ store_dir: "{self.folder}/data", max_file: 4GB, max_mem: 16MB }}\n{self._more}\n'
+            f'jetstream {{ store_dir: "{self.folder}/data", max_file: 4GB, max_mem: 512MB }}\n{self._more}\n'
         )
         log = (self.folder / "nats.log").open("ab")
         self._process = subprocess.Popen(["nats-server", "-c", str(conf)], stdout=log, stderr=log)
