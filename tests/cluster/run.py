@@ -23,7 +23,7 @@ BATCH = 10
 
 
 class Ledger(NamedTuple):
-    """Counts of logs. acknowledged: answered 202. lost: of these, not stored. doubled: copies after the first."""
+    """Counts of logs. acknowledged: by a 202. lost: of these, not stored. doubled: copies after the first."""
 
     sent: int
     acknowledged: int

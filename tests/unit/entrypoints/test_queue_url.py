@@ -110,7 +110,7 @@ def test_without_nats_py_one_line_says_what_to_install(monkeypatch: pytest.Monke
 def test_a_ca_that_cannot_be_read_is_named() -> None:
     """With the setting that names it."""
     settings = Settings(spool="tls://127.0.0.1", spool_ca="/none/ca.pem")
-    with pytest.raises(InvalidSetting, match="LOGBRIDGE_SPOOL_CA=/none/ca.pem"):
+    with pytest.raises(InvalidSetting, match=r"LOGBRIDGE_SPOOL_CA=/none/ca\.pem"):
         open_inventory(settings)
 
 
