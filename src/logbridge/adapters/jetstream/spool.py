@@ -16,6 +16,7 @@ from logbridge.adapters.jetstream.message import (
     entry_headers,
     message_id,
 )
+from logbridge.adapters.jetstream.orphans import Orphans
 from logbridge.adapters.jetstream.publisher import RETRY_AFTER_S, NotKept, Publisher
 from logbridge.adapters.jetstream.streams import prepare
 from logbridge.domain.entry import LogEntry
@@ -53,6 +54,7 @@ class JetStreamSpool:
         )
         self._publisher = Publisher(self._connection, monotonic)
         self._consumer = Consumer(self._connection, policy)
+        self._orphans = Orphans(self._connection, policy, monotonic)
         self._resent = 0
         self._why = ""
         self._closed = False
@@ -80,6 +82,8 @@ class JetStreamSpool:
         """See Spool.take: given once to this process, and to no other one meanwhile."""
         try:
             pulled = await self._consumer.pull(entries_max, bytes_max)
+            if not pulled:
+                self._resent += await self._orphans.look()
         except (QueueAway, StoreError) as error:
             self._tell(str(error))
             return ()
