@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import signal
 import sqlite3
 import subprocess
@@ -31,6 +32,7 @@ class Ledger(NamedTuple):
     stored: int
     lost: int
     doubled: int
+    given_again: int
     events: tuple[str, ...]
 
     @property
@@ -94,7 +96,15 @@ def worker(folder: Path, spool: str, sink: str) -> Iterator[subprocess.Popen[str
         yield process
     finally:
         code, err = end(process)
+        with (folder / "forward.log").open("a") as log:
+            log.write(err)
         assert code in (0, -signal.SIGKILL), err
+
+
+def given_again(folder: Path) -> int:
+    """Logs that the stream had left behind, as the workers told when they ended."""
+    told = "".join(log.read_text() for log in folder.glob("*/forward.log"))
+    return sum(map(int, re.findall(r"(\d+) logs in the stream \w+ were given to nobody", told)))
 
 
 def stored(folder: Path) -> Counter[str]:
@@ -139,6 +149,7 @@ def run(folder: Path, seconds: float, told: Callable[[str], None]) -> Ledger:
         stored=len(found),
         lost=len(load.acknowledged - found.keys()),
         doubled=sum(count - 1 for count in found.values()),
+        given_again=given_again(folder),
         events=tuple(events),
     )
 

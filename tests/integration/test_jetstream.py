@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from logbridge.adapters.jetstream.connection import Access, ApiError, Connection
-from logbridge.adapters.jetstream.orphans import Orphans
 from logbridge.adapters.jetstream.spool import JetStreamSpool
-from logbridge.adapters.jetstream.streams import consumer_config, stream_configs
+from logbridge.adapters.jetstream.streams import stream_configs
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import StoreError
@@ -295,23 +294,3 @@ def test_the_commands(server: NatsServer, capsys: pytest.CaptureFixture[str]) ->
     assert "this deletes 5 waiting entries" in capsys.readouterr().err
     assert command(server, "purge", "--waiting", "--yes") == 0
     assert "5 deleted" in capsys.readouterr().out
-
-
-async def test_what_is_given_to_nobody_is_given_again(server: NatsServer) -> None:
-    """Logs that the consumer skips are found where it looks the same twice, and none of them is removed."""
-    async with opened(server) as spool:
-        await keep(spool, [make_entry(id=f"{number}") for number in range(5)])
-        # A consumer that begins behind them: to it they are settled.
-        await give(server, "CONSUMER.DELETE.logs.logbridge")
-        late = consumer_config(policy_of(server)) | {
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": 6,
-        }
-        path = "CONSUMER.DURABLE.CREATE.logs.logbridge"
-        await give(server, path, stream_name="logs", config=late)
-        clock = iter(range(0, 1000, 10))
-        orphans = Orphans(spool._connection, policy_of(server), lambda: next(clock))
-        assert await taken(spool) == []
-        assert [await orphans.look(), await orphans.look()] == [0, 5]
-        assert len(await taken(spool)) == 5
-        assert await orphans.look() == 0

@@ -8,8 +8,9 @@ removed: a new consumer gives all of them again, and the log service knows those
 import logging
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
 
-from logbridge.adapters.jetstream.connection import ApiError, Connection, QueueAway
+from logbridge.adapters.jetstream.connection import ApiError, QueueAway
 from logbridge.adapters.jetstream.streams import CONSUMER, consumer_config
 from logbridge.domain.policy import QueuePolicy
 
@@ -19,11 +20,17 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 5.0
 
 
+class Api(Protocol):
+    """JetStream's API, as Connection.call gives it."""
+
+    async def call(self, path: str, **body: Any) -> dict[str, Any]: ...
+
+
 class Orphans:
     """Looks for them where there is nothing to take, and has them given again."""
 
     def __init__(
-        self, connection: Connection, policy: QueuePolicy, monotonic: Callable[[], float] = time.monotonic
+        self, connection: Api, policy: QueuePolicy, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._connection = connection
         self._policy = policy
