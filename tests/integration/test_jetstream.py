@@ -20,8 +20,11 @@ from logbridge.domain.ports import LogSink
 from logbridge.entrypoints.cli import run
 from logbridge.entrypoints.container import close, make_container, start
 from logbridge.entrypoints.settings import Settings
+from tests.certificates import Authority
 from tests.factories import make_entry, soon
 from tests.integration.nats_servers import NEEDS_NATS, NatsServer, nats_server, spool_url
+from tests.integration.processes import bridge, free_port, log_service, until
+from tests.integration.served import API
 from tests.sink_contract import SinkContract
 
 pytestmark = NEEDS_NATS
@@ -294,3 +297,36 @@ def test_the_commands(server: NatsServer, capsys: pytest.CaptureFixture[str]) ->
     assert "this deletes 5 waiting entries" in capsys.readouterr().err
     assert command(server, "purge", "--waiting", "--yes") == 0
     assert "5 deleted" in capsys.readouterr().out
+
+
+async def test_tls_is_checked(tmp_path: Path) -> None:
+    """tls:// needs a certificate of a CA that we know; another one is not spoken to."""
+    ours, others = Authority(tmp_path, "ours"), Authority(tmp_path, "others")
+    files = ours.issue("nats")
+    with nats_server(
+        tmp_path / "nats", f'tls {{ cert_file: "{files.chain}", key_file: "{files.key}" }}'
+    ) as server:
+        for authority, kept in ((ours, True), (others, False)):
+            spool = JetStreamSpool(policy_of(server, tls=True), Access(tls=authority.trusted()), BYTES_MAX)
+            (outcome,) = await spool.append([make_entry()], deadline=soon(4))
+            assert isinstance(outcome, Accepted) is kept
+            await spool.aclose()
+
+
+def test_a_bridge_alone_delivers(server: NatsServer, tmp_path: Path) -> None:
+    """One bridge with a stream answers 202, is ready, delivers, and says how much waits."""
+    port = free_port()
+    with (
+        log_service(tmp_path, port),
+        bridge(
+            tmp_path, f"grpc://127.0.0.1:{port}", LOGBRIDGE_ACK="durable", LOGBRIDGE_SPOOL=spool_url([server])
+        ) as alone,
+    ):
+        assert alone.write("hello").status_code == 202
+        until(lambda: alone.stored() == ["hello"])
+        assert alone.client.get("/readyz").status_code == 200
+        assert alone.client.get(f"{API}/stats").json()["spool"]["bytes_max"] == 2**30
+        assert "logbridge_spool_readable 1" in alone.client.get("/metrics").text
+        server.kill()
+        assert alone.client.get("/readyz").status_code == 503
+        assert alone.write("no", {"Request-Timeout": "1"}).status_code in (503, 504)

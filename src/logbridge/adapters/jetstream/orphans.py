@@ -54,7 +54,7 @@ class Orphans:
             return 0
         count, self._seen = seen[0], None
         logger.warning(
-            "%d logs in the stream %s were given to nobody any more, and are given again: possible duplicates",
+            "%d logs in the stream %s were given to nobody, and are given again: possible duplicates",
             count,
             self._policy.stream,
         )
