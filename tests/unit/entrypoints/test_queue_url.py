@@ -55,7 +55,7 @@ def test_every_option() -> None:
         ("nats://a?replicas=three", "replicas is a whole number from 1 to 5"),
         ("nats://a?ack_wait_s=2", "ack_wait_s is a whole number from 3 to 3600"),
         ("nats://a?deliver=yes", "deliver is true or false"),
-        ("http://a", "allowed are sqlite:///directory"),
+        ("http://a", "allowed is sqlite:///directory"),
     ],
 )
 def test_what_makes_no_sense_is_named(url: str, told: str) -> None:

@@ -58,7 +58,7 @@ def check_spool_url(url: str) -> str | QueuePolicy:
     path = parts.path[1:]
     if parts.scheme != "sqlite" or parts.netloc or not path:
         raise ValueError(
-            "allowed are sqlite:///directory (sqlite:////directory from the root) and "
+            "allowed is sqlite:///directory (sqlite:////directory from the root) or "
             "nats://host:port,host:port?stream=name"
         )
     return path
