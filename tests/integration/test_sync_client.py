@@ -22,6 +22,7 @@ from tests.integration.test_keys import create
 
 WAIT_S = 60.0
 LOST = "logs lost: "
+AN_HOUR = {"LOGBRIDGE_ATTEMPT_TIMEOUT_S": "3600", "LOGBRIDGE_RETRY_BUDGET_S": "3600"}
 
 
 def stored(folder: Path) -> Counter[str]:
@@ -96,7 +97,7 @@ work("parent")
 
 
 async def test_a_child_forked_too_late_is_told_so() -> None:
-    """A child of a process that wrote already hangs nowhere: listens, counts and stderr say why."""
+    """A child of a process that wrote already hangs nowhere: answers, counts and stderr say why."""
     code = """
 import os, sys, warnings
 from logbridge import LogServiceClient
@@ -201,14 +202,16 @@ def test_a_killed_log_service_costs_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("listens", [False, True])
 def test_a_program_without_its_log_service_ends_and_says_what_it_lost(listens: bool) -> None:
-    """Nothing listens, or somebody who never listens: the end takes exit_timeout_s, and one line says it."""
+    """Nothing listens, or somebody who never answers: the end waits for exit_timeout_s, and not for writes
+    that may take an hour; one line says what is lost.
+    """
     code = """
 import atexit
 from logbridge import LogServiceClient
 def report():
     print(client.counts.queued, client.counts.sent, client.counts.refused, client.counts.dropped)
 atexit.register(report)
-client = LogServiceClient("127.0.0.1:{port}", exit_timeout_s=0.5, timeout_s=3)
+client = LogServiceClient("127.0.0.1:{port}", exit_timeout_s=0.5, timeout_s=3600)
 for number in range(100):
     assert client.log(str(number))
 """
@@ -216,11 +219,44 @@ for number in range(100):
         peer.bind(("127.0.0.1", 0))
         if listens:
             peer.listen()
-        done = run_python(code.replace("{port}", str(peer.getsockname()[1])))
+        done = run_python(code.replace("{port}", str(peer.getsockname()[1])), **AN_HOUR)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "0 0 0 100\n"
     (line,) = done.stderr.splitlines()
     assert line.startswith(LOST + "100, 100 since the start; last reason: ")
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "client = LogServiceClient(address, timeout_s=3600); client.log('m'); client.close(0.2)",
+        "asyncio.run(log_and_close(AsyncLogServiceClient(address, timeout_s=3600)))",
+        "client = LogServiceClient(sink=Hanging(), timeout_s=3600, exit_timeout_s=0.2); client.log('m')",
+    ],
+)
+def test_nothing_that_hangs_holds_the_end_up(ending: str) -> None:
+    """close() and aclose() wait for timeout_s, and not for a write that may take an hour; nor does the end of
+    the program for a sink that was handed in and hangs. What is lost is said in one line.
+    """
+    code = """
+import asyncio
+from logbridge import AsyncLogServiceClient, LogServiceClient, MemorySink
+address = "127.0.0.1:{port}"
+class Hanging(MemorySink):
+    async def write(self, entries, *, deadline):
+        await asyncio.sleep(3600)
+async def log_and_close(client):
+    client.log("m")
+    await client.aclose(0.2)
+"""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = str(silent.getsockname()[1])
+        done = run_python(code.replace("{port}", port) + ending, **AN_HOUR)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(LOST + "1, 1 since the start; last reason: 'not acknowledged within the 0.2 s")
 
 
 def test_a_blocked_log_service_blocks_no_log(tmp_path: Path) -> None:
