@@ -108,10 +108,10 @@ class PrivateLoop:
         await asyncio.gather(*begun, return_exceptions=True)
         for container in list(self.open_containers):
             await self.close(container, 0 if self._until_exit else None)
-        cut = list(self._until_exit)  # at a sink that was handed in, and hangs
-        for task in cut:
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # at a sink that was handed in, and hangs
+        for task in left:
             task.cancel()
-        await asyncio.gather(*cut, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 class _OwnLoop:
