@@ -90,7 +90,10 @@ export class LogBridge {
     return (await streamLines(this.#transport, this.#options, entries)) as StreamResult;
   }
 
-  /** Pages of stored logs, newest first; what is stored meanwhile moves later pages. Throws as ``write`` does. */
+  /**
+   * Pages of stored logs, newest first. Newer logs that come meanwhile move no page, where neither end_time nor offset
+   * is given. Throws as ``write`` does.
+   */
   async *query(filters: Filters = {}): AsyncGenerator<QueryResult, void> {
     const query = queryOf(filters);
     let offset = offsetOf(filters);
@@ -99,7 +102,9 @@ export class LogBridge {
       const page = (await persistently(this.#patience(), async () =>
         worthy(await this.#transport.get(`/query?${query}`)),
       )) as QueryResult;
-      if (page.logs.length === 0) return;
+      const [newest] = page.logs;
+      if (newest === undefined) return;
+      if (offset === 0 && !query.has("end_time")) query.set("end_time", newest.timestamp);
       yield page;
       offset += page.logs.length;
       if (offset >= page.total_count) return;

@@ -78,6 +78,18 @@ test("of a batch each entry has its result, and large ones are compressed", asyn
   expect(new Set(seen).size).toBe(1200);
 });
 
+test("newer logs that come meanwhile move no page", async () => {
+  const bridge = new LogBridge(url, { serviceName: "moving" });
+  await bridge.writeBatch(Array.from({ length: 300 }, (_, index) => ({ message: String(index) })));
+  const seen: string[] = [];
+  for await (const page of bridge.query({ service_name: "moving", limit: 100 })) {
+    seen.push(...page.logs.map((log) => log.message));
+    await bridge.writeBatch(Array.from({ length: 50 }, () => ({ message: "meanwhile" })));
+  }
+  expect(seen.filter((message) => message !== "meanwhile").length).toBe(300);
+  expect(new Set(seen).size).toBe(300);
+});
+
 test("a stream in batches tells which entries failed", async () => {
   async function* entries() {
     for (let index = 0; index < 25; index += 1) yield { message: index === 12 ? "" : `chunk ${index}` };

@@ -63,6 +63,9 @@ class Losses:
         if count and (at_once or self.due_s() == 0):
             self._said += count
             self._next_line_s = self._monotonic() + REPORT_S
+            # dictConfig, where it is not told otherwise, disables every logger that is there before it ends,
+            # so also this one, whose module comes with the handler that it configures.
+            logger.disabled = False
             # %r: the reason may hold what somebody sent, and must stay one line.
             logger.warning(
                 "logs lost: %d, %d since the start; last reason: %r", count, self._said, self._reason

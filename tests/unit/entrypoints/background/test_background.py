@@ -423,6 +423,18 @@ def test_after_closing_logs_are_dropped_and_told(begin: Begin, caplog: pytest.Lo
     assert "after the client was closed" in caplog.text
 
 
+def test_losses_are_told_by_a_logger_that_a_configuration_disabled(
+    begin: Begin, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dictConfig does that to all that are there before it, and a loss must not be silent for it."""
+    background = begin(Held())
+    background.close(timeout_s=0)
+    monkeypatch.setattr(logging.getLogger("logbridge.client"), "disabled", True)
+    with caplog.at_level(logging.WARNING, "logbridge.client"):
+        background.log("late")
+    assert "logs lost: 1, " in caplog.text
+
+
 def test_losses_are_told_in_one_line_each_30_s(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
     """The first loss is told at once, further ones together, and closing tells the rest."""
     time = Time()
