@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-
 def check_tracing(settings: Settings) -> None:
     """Raises InvalidSetting where traces are asked for, and what sends them is not installed."""
     if settings.otlp_traces_url and not all(map(_is_installed, _OPENTELEMETRY)):

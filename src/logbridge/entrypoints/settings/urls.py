@@ -4,15 +4,15 @@ import re
 from ipaddress import ip_network
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from logbridge.domain.policy import QueuePolicy
+from logbridge.entrypoints.settings.queue_url import is_queue_url, parse_queue_url
+
 OTLP_HTTP_SINKS = frozenset(("otlp+http", "otlp+https"))
 OTLP_SINKS = frozenset(("otlp", "otlps")) | OTLP_HTTP_SINKS
 # What LOGBRIDGE_SINK_CA and its like are for.
 TLS_SINKS = frozenset(("grpcs", "otlps", "otlp+https"))
 _RPC_SINKS = frozenset(("grpc", "grpcs", "otlp", "otlps"))
 _OTLP_PATH = "/v1/logs"
-
-from logbridge.domain.policy import QueuePolicy
-from logbridge.entrypoints.settings.queue_url import is_queue_url, parse_queue_url
 
 
 def check_sink_url(url: str) -> tuple[str, str]:
