@@ -24,9 +24,10 @@ class AsyncSender:
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
             weakref.WeakKeyDictionary()
         )
+        self._closed = False
 
     async def run(self, work: Work[T]) -> T:
-        """Take all steps; the answer of the call, or what it raises."""
+        """Take all steps; the answer of the call, or what it raises. RuntimeError once this is closed."""
         with contextlib.closing(Steps(work)) as steps:
             while (step := steps.step) is not None:
                 steps.take(await self._reply(step))
@@ -48,7 +49,8 @@ class AsyncSender:
             raise failure(error, str(request.url.copy_with(query=None))) from error
 
     async def aclose(self) -> None:
-        """End the connections of this loop."""
+        """End the connections of this loop, and make no more in any."""
+        self._closed = True
         pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.aclose()
@@ -64,6 +66,8 @@ class AsyncSender:
             return error
 
     def _pool(self) -> httpx.AsyncClient:
+        if self._closed:
+            raise RuntimeError("this client is closed")
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         return pool or self._pools.setdefault(loop, httpx.AsyncClient(**self._options))
