@@ -206,6 +206,21 @@ def test_keys_tls_and_a_prefix(tmp_path: Path) -> None:
         end(process)
 
 
+def test_a_log_that_waits_on_the_disk_of_the_bridge(tmp_path: Path) -> None:
+    """prefer_async: acknowledged while the log service is away, said to be spooled, and stored once, later."""
+    sink = free_port()
+    with bridge(tmp_path, f"grpc://127.0.0.1:{sink}", LOGBRIDGE_SPOOL="sqlite:///spool") as running:
+        with Client(str(running.client.base_url), prefer_async=True) as client:
+            assert client.write("one").spooled
+            batch = client.write_batch({"message": str(number)} for number in range(3))
+            assert [each.spooled for each in batch.results] == [True, True, True]
+            assert client.stream([{"message": "streamed"}]).spooled
+            assert client.health().status == "unhealthy"
+        expected = dict.fromkeys(["one", "0", "1", "2", "streamed"], 1)
+        with log_service(tmp_path, sink):
+            until(lambda: stored(tmp_path) == expected)
+
+
 def test_threads_share_a_client(client: Client) -> None:
     """Eight threads write through one client; each write has its own answer."""
     ids: list[str] = []
