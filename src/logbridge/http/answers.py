@@ -49,7 +49,7 @@ _KINDS: dict[int, type[ApiError]] = {
     504: Unclear,
 }
 # In these the request never left this machine.
-_NOT_BEGUN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_NOT_BEGUN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _OF_A_BRIDGE = frozenset(("success", "success_count"))
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
@@ -138,6 +138,10 @@ def failure(error: httpx.RequestError, base_url: str) -> BridgeError:
         )
         untrusted.goes_again = False
         return untrusted
+    if isinstance(error, httpx.PoolTimeout):
+        return ConnectionFailed(
+            "no connection was free in time: connections_max are in use, by tails or streams"
+        )
     if isinstance(error, _NOT_BEGUN):
         return ConnectionFailed(f"no bridge answers at {base_url}: {reason}")
     return NoAnswer(f"the connection to {base_url} broke before the answer: {reason}")
