@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from logbridge.adapters.keys.file import KeysFile
 from logbridge.adapters.keys.ring import new_key
 from logbridge.domain.access import Key, Scope
+from logbridge.entrypoints.http.otlp import EXAMPLE, PATH
 from logbridge.entrypoints.http.routes import operations
 from logbridge.entrypoints.settings import Settings
 from tests.integration.schemathesis_hooks import EXEMPT
@@ -31,6 +32,7 @@ BODIES: dict[str, Any] = {
     f"{API}/batch": {"log_entries": [{"message": "m"}]},
     f"{API}/stream": {"message": "m"},
     f"{API}/concurrent-test": {"count": 1},
+    PATH: EXAMPLE,
 }
 
 
@@ -87,7 +89,9 @@ async def ask(
     peer = "192.0.2.1" if column == "stranger" else "127.0.0.1"
     content = json.dumps(BODIES[path]) if path in BODIES else None
     async with serving(settings=settings, peer=peer) as client:
-        return await client.request(method, path, content=content, headers=headers)
+        kind = "application/x-ndjson" if path.endswith("/stream") else "application/json"
+        typed = headers if content is None else {**headers, "content-type": kind}
+        return await client.request(method, path, content=content, headers=typed)
 
 
 def test_every_route_is_in_the_table() -> None:
