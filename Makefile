@@ -51,7 +51,11 @@ node: # Node and npm for the clients in clients/, where this user may install th
 	@command -v npm >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } || true
 
-test: .venv/.dev browser nginx prometheus node ## all tests, with coverage
+nats: # nats-server for the tests of the spool in JetStream, where this user may install it
+	@command -v nats-server >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nats-server >/dev/null; } || true
+
+test: .venv/.dev browser nginx prometheus node nats ## all tests, with coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
 
@@ -64,6 +68,9 @@ chaos: .venv/.dev faketime ## kill, cut and fill up real processes, then count: 
 
 attack: .venv/.dev ## everything at once on real processes, good clients beside it: ATTACK_S=60
 	@$(BIN)/python -m tests.attack --seconds $(or $(ATTACK_S),60) $(ARGS)
+
+cluster: .venv/.dev nats ## three NATS servers, killed one by one under load, then count: CLUSTER_S=60
+	@$(BIN)/python -m tests.cluster --seconds $(or $(CLUSTER_S),60) $(ARGS)
 
 fuzz: .venv/.fuzz ## coverage-guided fuzzing of the entrances: FUZZ_S=60 FUZZ_SEED=1
 	@$(BIN)/python -m fuzz --seconds $(or $(FUZZ_S),60) --seed $(or $(FUZZ_SEED),1) $(ARGS)
@@ -121,4 +128,4 @@ clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	rm -rf clients/*/node_modules clients/*/dist
 
-.PHONY: help setup run browser nginx prometheus node test typescript typescript-types faketime chaos attack fuzz bench bench-quick bench-soak bench-console flamegraph top-picture lint proto lock wheel clean
+.PHONY: help setup run browser nginx prometheus node nats test typescript typescript-types faketime chaos cluster attack fuzz bench bench-quick bench-soak bench-console flamegraph top-picture lint proto lock wheel clean

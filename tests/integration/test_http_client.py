@@ -137,8 +137,8 @@ def test_pages_do_not_shift(client: Client) -> None:
 async def test_the_twin_for_asyncio(running: Bridge) -> None:
     """The same calls, awaited: a write, a batch, a stream of an async generator, a query, health, stats."""
     async with AsyncClient(str(running.client.base_url)) as client:
-        written = await asyncio.gather(*(client.write("one", service_name="twin") for _ in range(50)))
-        assert len({each.log_id for each in written}) == 50
+        written = await asyncio.gather(*(client.write("one", service_name="twin") for _ in range(1500)))
+        assert len({each.log_id for each in written}) == 1500
         assert (await client.write_batch([{"message": "two", "service_name": "twin"}] * 3)).success_count == 3
 
         async def lines() -> AsyncIterator[dict[str, Any]]:
@@ -149,7 +149,7 @@ async def test_the_twin_for_asyncio(running: Bridge) -> None:
         assert client.log("four", service_name="twin")
         assert await client.flush(WAIT_S)
         found = Counter([log.message async for log in client.query(service_name="twin")])
-        assert found == {"one": 50, "two": 3, "three": 1500, "four": 1}
+        assert found == {"one": 1500, "two": 3, "three": 1500, "four": 1}
         assert (await client.health()).status == "healthy"
         assert (await client.stats(history_s=5)).performance.logs["accepted"] > 1500
 
@@ -204,6 +204,21 @@ def test_keys_tls_and_a_prefix(tmp_path: Path) -> None:
             careful.write("m")
     finally:
         end(process)
+
+
+def test_a_log_that_waits_on_the_disk_of_the_bridge(tmp_path: Path) -> None:
+    """prefer_async: acknowledged while the log service is away, said to be spooled, and stored once."""
+    sink = free_port()
+    with bridge(tmp_path, f"grpc://127.0.0.1:{sink}", LOGBRIDGE_SPOOL="sqlite:///spool") as running:
+        with Client(str(running.client.base_url), prefer_async=True) as client:
+            assert client.write("one").spooled
+            batch = client.write_batch({"message": str(number)} for number in range(3))
+            assert [each.spooled for each in batch.results] == [True, True, True]
+            assert client.stream([{"message": "streamed"}]).spooled
+            assert client.health().status == "unhealthy"
+        expected = dict.fromkeys(["one", "0", "1", "2", "streamed"], 1)
+        with log_service(tmp_path, sink):
+            until(lambda: stored(tmp_path) == expected)
 
 
 def test_threads_share_a_client(client: Client) -> None:

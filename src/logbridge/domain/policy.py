@@ -191,6 +191,35 @@ class BackgroundPolicy(Struct, frozen=True):
         _at_least(0.001, retry_s=self.retry_s)
 
 
+class QueuePolicy(Struct, frozen=True):
+    """Which stream of NATS JetStream is the spool, and how it is made and read.
+
+    servers: host:port each. tls: whether they are spoken to with TLS. replicas: servers that keep each log.
+    create: make what is missing. deliver: whether a bridge empties it, too. ack_wait_s: a log that a worker
+    is silent about for so long goes to another one. ack_pending_max: logs that all workers together have in
+    hand.
+    """
+
+    servers: tuple[str, ...]
+    tls: bool = False
+    stream: str = "logbridge"
+    subject: str = "logbridge"
+    replicas: int = 1
+    create: bool = True
+    deliver: bool = True
+    ack_wait_s: int = 30
+    ack_pending_max: int = 20_000
+
+    @property
+    def dead(self) -> str:
+        """The stream of dead letters, and its subject."""
+        return f"{self.stream}-dead"
+
+    def __post_init__(self) -> None:
+        _at_least(1, replicas=self.replicas, ack_pending_max=self.ack_pending_max)
+        _at_least(3, ack_wait_s=self.ack_wait_s)
+
+
 class Asked(Struct, frozen=True):
     """What a caller asks of one write, beside what the settings say.
 

@@ -4,11 +4,12 @@ import asyncio
 import functools
 import importlib.util
 import logging
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from random import Random
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import uuid_utils
@@ -27,9 +28,11 @@ from logbridge.adapters.sqlite.store import SqliteStore
 from logbridge.adapters.sqlite.upkeep import StoreFile
 from logbridge.domain.entry import EntryMaker
 from logbridge.domain.errors import InvalidSetting, StoreError
+from logbridge.domain.kept import Inventory
 from logbridge.domain.measures import Measures, Waiting
 from logbridge.domain.policy import (
     DeadlinePolicy,
+    QueuePolicy,
     RequestLimits,
     RetentionPolicy,
 )
@@ -50,9 +53,11 @@ from logbridge.entrypoints.settings import Settings, check_spool_url, check_stor
 from logbridge.entrypoints.sinks import open_sink, reader_of
 from logbridge.entrypoints.vitals import Gauges, Vitals
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from logbridge.adapters.jetstream.connection import Access
+    from logbridge.adapters.jetstream.spool import JetStreamSpool
 
-_RANDOM = Random()  # noqa: S311 (jitter, no secrets)
+logger = logging.getLogger(__name__)
 
 
 def check_tracing(settings: Settings) -> None:
@@ -112,8 +117,13 @@ def holding_spool(settings: Settings, *, look: bool) -> Iterator[str]:
     if not settings.spool_url:
         yield ""
         return
-    directory = Path(check_spool_url(settings.spool_url))
-    lock = BridgeLock.acquire(directory, new_id(), utc_now())
+    named = check_spool_url(settings.spool_url)
+    if isinstance(named, QueuePolicy):
+        # Nobody holds it. A stream that would lose logs stops the start; one that is away is waited for.
+        asyncio.run(_try_queue(settings, named))
+        yield ""
+        return
+    lock = BridgeLock.acquire(Path(named), new_id(), utc_now())
     try:
         spool = open_spool(settings, lock.token) if look else None
         if spool is not None:
@@ -123,6 +133,37 @@ def holding_spool(settings: Settings, *, look: bool) -> Iterator[str]:
         lock.release()
 
 
+async def _try_queue(settings: Settings, policy: QueuePolicy) -> None:
+    spool = open_queue(settings, policy)
+    try:
+        await spool.open()
+    finally:
+        await spool.aclose()
+
+
+def open_queue(settings: Settings, policy: QueuePolicy) -> "JetStreamSpool":
+    """The spool in this stream; it connects with its first use. Raises InvalidSetting."""
+    access = _queue_access(settings, policy)
+    from logbridge.adapters.jetstream.spool import JetStreamSpool
+
+    return JetStreamSpool(policy, access, settings.spool_bytes_max)
+
+
+def _queue_access(settings: Settings, policy: QueuePolicy) -> "Access":
+    if not _is_installed("nats"):
+        reason = "needs nats-py: pip install 'logbridge[nats]'"
+        raise InvalidSetting("LOGBRIDGE_SPOOL", settings.spool_url, reason)
+    # Only here: who has another spool need not have it.
+    from logbridge.adapters.jetstream.connection import Access
+
+    try:
+        tls = ssl.create_default_context(cafile=settings.spool_ca or None) if policy.tls else None
+    except OSError as error:
+        reason = f"cannot be used: {error.strerror or error}"
+        raise InvalidSetting("LOGBRIDGE_SPOOL_CA", settings.spool_ca, reason) from None
+    return Access(settings.spool_user, settings.spool_password, tls)
+
+
 def open_spool(settings: Settings, token: str) -> Spool | None:
     """The spool of ``settings.spool_url``, None without one. Raises StoreError.
 
@@ -130,7 +171,10 @@ def open_spool(settings: Settings, token: str) -> Spool | None:
     """
     if not settings.spool_url:
         return None
-    directory = Path(check_spool_url(settings.spool_url))
+    named = check_spool_url(settings.spool_url)
+    if isinstance(named, QueuePolicy):
+        return open_queue(settings, named)
+    directory = Path(named)
     lock = BridgeLock.join(directory, token) if token else BridgeLock.acquire(directory, new_id(), utc_now())
     limits = SpoolLimits(settings.spool_bytes_max, settings.spool_disk_free_bytes_min)
     try:
@@ -140,12 +184,16 @@ def open_spool(settings: Settings, token: str) -> Spool | None:
         raise
 
 
-async def spool_waiting(settings: Settings) -> Waiting | None:
+async def spool_waiting(settings: Settings, spool: Spool | None) -> Waiting | None:
     """What waits in the spool, of all workers; None without one, or while it cannot be read."""
     if not settings.spool_url:
         return None
     try:
-        status = await asyncio.to_thread(open_inventory(settings).status)
+        if settings.spool_is_shared:
+            # By the connection that is there: one more each second would be seen at the servers.
+            status = await cast("JetStreamSpool", spool).status()
+        else:
+            status = await asyncio.to_thread(open_inventory(settings).status)
     except StoreError as error:
         logger.warning("%s", error)
         return None
@@ -200,10 +248,16 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-def open_inventory(settings: Settings) -> SpoolInventory:
+def open_inventory(settings: Settings) -> Inventory:
     """The spool for an operator's command, beside the bridge that holds it. Raises StoreError."""
     default = msgspec.structs.replace(settings, ack="durable").spool_url
-    return SpoolInventory(Path(check_spool_url(settings.spool_url or default)))
+    named = check_spool_url(settings.spool_url or default)
+    if not isinstance(named, QueuePolicy):
+        return SpoolInventory(Path(named))
+    access = _queue_access(settings, named)
+    from logbridge.adapters.jetstream.inventory import JetStreamInventory
+
+    return JetStreamInventory(named, access, settings.spool_bytes_max)
 
 
 def build_bridge(
@@ -245,13 +299,18 @@ def build_stream_bridge(
 
 
 def build_vitals(
-    measures: Measures, in_flight: InFlight, breaker: Breaker, settings: Settings, board: Path | None
+    measures: Measures,
+    in_flight: InFlight,
+    breaker: Breaker,
+    settings: Settings,
+    board: Path | None,
+    spool: Spool | None,
 ) -> Vitals:
     """How the bridge is."""
     return Vitals(
         measures,
         lambda: Gauges(in_flight.entries, in_flight.bytes, breaker.away),
-        functools.partial(spool_waiting, settings),
+        functools.partial(spool_waiting, settings, spool),
         writes=[f"{settings.api_prefix}/write", f"{settings.api_prefix}/batch"],
         folder=board,
         now_s=time.time,
@@ -283,7 +342,7 @@ class Container(containers.DeclarativeContainer):
         build_stream_bridge, patient, patient_durable, maker, settings, measures
     )
     board: "providers.Object[Path | None]" = providers.Object(None)
-    vitals = providers.Singleton(build_vitals, measures, in_flight, breaker, settings, board)
+    vitals = providers.Singleton(build_vitals, measures, in_flight, breaker, settings, board, spool)
     store = providers.Singleton(open_store, settings)
     keys = providers.Singleton(open_keys, settings)
 
@@ -304,10 +363,16 @@ def make_container(
     return container
 
 
-def start(container: Container) -> None:
-    """Begin to deliver what the spool holds, in the running loop."""
+def start(container: Container, *, deliver: bool = False) -> None:
+    """Begin to deliver what the spool holds, in the running loop.
+
+    deliver: also from a stream that bridges only write (deliver=false in LOGBRIDGE_SPOOL).
+    """
     spooler = container.spooler()
-    if spooler is not None:
+    if spooler is None:
+        return
+    named = check_spool_url(container.settings().spool_url)
+    if deliver or not isinstance(named, QueuePolicy) or named.deliver:
         spooler.start()
 
 

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from logbridge.entrypoints.results import MAYBE_WRITTEN
 from logbridge.http.errors import (
     ApiError,
     BridgeError,
@@ -48,7 +49,8 @@ _KINDS: dict[int, type[ApiError]] = {
     504: Unclear,
 }
 # In these the request never left this machine.
-_NOT_BEGUN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_NOT_BEGUN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+_OF_A_BRIDGE = frozenset(("success", "success_count"))
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -81,13 +83,24 @@ def checked(answer: Answer, now: Callable[[], float] = time.time) -> Answer:
         return answer
     problem = _members(answer.body)
     kind = _KINDS.get(answer.status, ApiError)
-    if answer.status == 502 and "success" in problem:
-        # Our bridge says so of a log that the log service refused; a proxy's 502 has no such member.
+    if answer.status == 502 and problem.keys() & _OF_A_BRIDGE:
+        # Our bridge says so of logs that the log service refused; a proxy's 502 has no such member.
         kind = Refused
     title = str(problem.get("title") or _title(answer.status))
     reason = str(problem.get("detail") or problem.get("error_message") or "")
     wait_s = retry_after_s(answer.headers.get("retry-after", ""), now)
-    raise kind(answer.status, title, reason[:DETAIL_CHARS_MAX], problem, wait_s)
+    error = kind(answer.status, title, reason[:DETAIL_CHARS_MAX], problem, wait_s)
+    # Of a batch the status is that of its gravest failure, and others may be in doubt.
+    error.may_be_written = error.may_be_written or reason.startswith(MAYBE_WRITTEN)
+    raise error
+
+
+def convert(error: ApiError, kind: type[T]) -> T:
+    """The members of a problem as a type of ours. Raises the error if they are something else."""
+    try:
+        return msgspec.convert(error.problem, kind)
+    except msgspec.ValidationError:
+        raise error from None
 
 
 def _members(body: bytes) -> dict[str, Any]:
@@ -125,6 +138,10 @@ def failure(error: httpx.RequestError, base_url: str) -> BridgeError:
         )
         untrusted.goes_again = False
         return untrusted
+    if isinstance(error, httpx.PoolTimeout):
+        return ConnectionFailed(
+            "no connection was free in time: connections_max are in use, by tails or streams"
+        )
     if isinstance(error, _NOT_BEGUN):
         return ConnectionFailed(f"no bridge answers at {base_url}: {reason}")
     return NoAnswer(f"the connection to {base_url} broke before the answer: {reason}")

@@ -59,6 +59,7 @@ class BridgeClient:
         _check("timeout_s", timeout_s, TIMEOUT_S_MIN, TIMEOUT_S_MAX)
         _check("retry_s", retry_s, 0)
         _check("connections_max", connections_max, 1)
+        _check("gzip_bytes_min", gzip_bytes_min or 0, 0)
         requests = Requests(base_url, api_path, key, timeout_s, gzip_bytes_min, prefer_async=prefer_async)
         entries_max = background.get("batch_entries_max", _BATCHES.batch_entries_max)
         bytes_max = background.get("batch_bytes_max", _BATCHES.batch_bytes_max)

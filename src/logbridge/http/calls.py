@@ -18,7 +18,7 @@ from logbridge.domain.query import LogQuery
 from logbridge.entrypoints.http.schema import Health, LogRecord, QueryResult
 from logbridge.entrypoints.http.stats import Stats
 from logbridge.entrypoints.results import WriteResult as Written
-from logbridge.http.answers import Answer, checked, failure
+from logbridge.http.answers import Answer, checked, convert, failure
 from logbridge.http.batches import Answered, Batch
 from logbridge.http.entries import Drafted, Lines, drafted
 from logbridge.http.errors import ApiError, BridgeError, OutcomeUnknown, Unavailable
@@ -136,7 +136,7 @@ class Calls:
                 return _stream_result(self.checked(reply))
             except BridgeError as error:
                 if isinstance(error, ApiError) and error.problem.get("success_count"):
-                    return msgspec.convert(error.problem, StreamResult)
+                    return convert(error, StreamResult)
                 pause_s = _stream_again(attempts, lines, error)
             yield Pause(pause_s)
 
@@ -155,7 +155,7 @@ class Calls:
         except Unavailable as error:
             if error.problem.get("status") != "unhealthy":
                 raise
-            return msgspec.convert(error.problem, Health)
+            return convert(error, Health)
         return health
 
     def stats(self, history_s: int) -> Work[Stats]:

@@ -88,7 +88,10 @@ class Client(BridgeClient):
         return self._background.flush(timeout_s)
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Flush, then end the connections. False if logs were dropped for want of time."""
+        """Flush, then end the connections: later calls raise RuntimeError.
+
+        False if logs were dropped for want of time.
+        """
         flushed = self._background.close(timeout_s)
         self._beside.close()
         self._sender.close()

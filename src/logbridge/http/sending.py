@@ -22,9 +22,10 @@ class Sender:
         self._sleep = sleep or time.sleep
         # A child has the connections of its parent, too: it must neither use them nor end them.
         self._pools: dict[int, httpx.Client] = {}
+        self._closed = False
 
     def run(self, work: Work[T]) -> T:
-        """Take all steps; the answer of the call, or what it raises."""
+        """Take all steps; the answer of the call, or what it raises. RuntimeError once this is closed."""
         with contextlib.closing(Steps(work)) as steps:
             while (step := steps.step) is not None:
                 steps.take(self._reply(step))
@@ -46,7 +47,8 @@ class Sender:
             raise failure(error, str(request.url.copy_with(query=None))) from error
 
     def close(self) -> None:
-        """End the connections of this process."""
+        """End the connections of this process, and make no more."""
+        self._closed = True
         pool = self._pools.pop(os.getpid(), None)
         if pool is not None:
             pool.close()
@@ -62,6 +64,8 @@ class Sender:
             return error
 
     def _pool(self) -> httpx.Client:
+        if self._closed:
+            raise RuntimeError("this client is closed")
         pid = os.getpid()
         pool = self._pools.get(pid)
         # Of two threads that come first, one makes a pool for nothing; it has no connection yet.

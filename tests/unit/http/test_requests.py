@@ -1,5 +1,6 @@
 """What goes out: addresses, headers, gzip; and the settings that make no sense."""
 
+import asyncio
 import ssl
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from logbridge.domain.errors import InvalidSetting
-from logbridge.http import Client, Refused
+from logbridge.http import AsyncClient, Client, Refused
 from logbridge.http.base import CONNECTIONS_MAX
 from tests.certificates import Authority
 from tests.unit.http.scripted import API, URL, Scripted, content_of, problem, written
@@ -143,6 +144,19 @@ def test_certificates(tmp_path: Path) -> None:
         assert Client(URL, ca_file=authority.ca, cert=cert).close()
 
 
-def test_connections_are_bounded() -> None:
-    """A client of no settings has a bound on what it opens."""
-    assert CONNECTIONS_MAX == 20
+async def test_connections_are_bounded() -> None:
+    """However many tasks write at once, the requests under way are few; the others wait."""
+    under_way = most = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return written(request)
+
+    client = AsyncClient(URL, transport=httpx.MockTransport(answer))
+    await asyncio.gather(*(client.write("m") for _ in range(200)))
+    assert most == CONNECTIONS_MAX == 20
+    assert await client.aclose()

@@ -37,7 +37,7 @@ from logbridge.entrypoints.http.schema import (
     query_result,
     service_info,
 )
-from logbridge.entrypoints.results import BatchResult, WriteResult, batch_result, write_result
+from logbridge.entrypoints.results import MAYBE_WRITTEN, BatchResult, WriteResult, batch_result, write_result
 from logbridge.entrypoints.settings import Settings
 
 
@@ -170,5 +170,5 @@ def applied(asked: Asked) -> dict[str, str]:
 def nothing_written(outcomes: Iterable[Outcome]) -> str:
     """What to say where none of the outcomes is an acceptance."""
     if any(isinstance(outcome, Unknown) for outcome in outcomes):
-        return "nothing was acknowledged, some of it may have been written"
+        return MAYBE_WRITTEN
     return "nothing was written"

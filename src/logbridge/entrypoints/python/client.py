@@ -62,13 +62,14 @@ class AsyncLogServiceClient(Connected):
     async def aclose(self, timeout_s: float | None = None) -> None:
         """Finish the writes that were begun and close the connection. A second call does nothing.
 
-        timeout_s: for what was handed to log(), None for exit_timeout_s; the rest is dropped and counted.
+        timeout_s: for what was handed to log(), None for exit_timeout_s; the rest is dropped and counted, and
+        whatever is under way is cut off then.
         """
-        await self._without_blocking(self._background.close, timeout_s)
+        settled = await self._without_blocking(self._background.close, timeout_s)
         opened = self._taken()
         if opened is not None:
             private, container = opened
-            await private.run(private.close(container))
+            await private.run(private.close(container, None if settled else 0))
 
     async def _without_blocking(self, wait: Callable[[float | None], bool], timeout_s: float | None) -> bool:
         # Threads cannot be had when the interpreter ends: none for nothing to wait for.

@@ -71,9 +71,11 @@ class Connected:
 
     def _send(self, entries: list[dict[str, Any]]) -> Sequence[Outcome]:
         """Write what log() took: a given sink is used in the private loop, as there may be no other."""
-        return private_loop().wait_for(self._begin(lambda bridge: self._write_pieces(bridge, entries)))
+        return private_loop().wait_for(self._write_pieces(entries), until_exit=True)
 
-    async def _write_pieces(self, bridge: LogBridge, entries: list[dict[str, Any]]) -> list[Outcome]:
+    async def _write_pieces(self, entries: list[dict[str, Any]]) -> list[Outcome]:
+        sink = self._given_sink()
+        bridge = self._open()[1].bridge() if sink is None else self._local_bridge(sink)
         drafts = [classify(entry) for entry in entries]
         length = bridge.limits.batch_entries_max
         pieces = [drafts[at : at + length] for at in range(0, len(drafts), length)]
@@ -87,7 +89,7 @@ class Connected:
 
     async def _begin(self, ask: Callable[[LogBridge], Coroutine[Any, Any, T]]) -> T:
         """Ask the bridge in the loop where it lives. Cancelling the caller does not cancel what is asked."""
-        sink = self._sink if self._sink is not None else _InUse.sink
+        sink = self._given_sink()
         if sink is None:
             private, container = self._open()
             return await private.run(ask(container.bridge()))
@@ -95,6 +97,9 @@ class Connected:
         _begun.add(task)
         task.add_done_callback(_begun.discard)
         return await asyncio.shield(task)
+
+    def _given_sink(self) -> LogSink | None:
+        return self._sink if self._sink is not None else _InUse.sink
 
     def _local_bridge(self, sink: LogSink) -> LogBridge:
         # One for each loop: the chain counts what is in flight, and such counts are not for several threads.

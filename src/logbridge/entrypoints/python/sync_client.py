@@ -51,13 +51,14 @@ class LogServiceClient(Connected):
     def close(self, timeout_s: float | None = None) -> None:
         """Finish the writes that were begun and close the connection. A second call does nothing.
 
-        timeout_s: for what was handed to log(), None for exit_timeout_s; the rest is dropped and counted.
+        timeout_s: for what was handed to log(), None for exit_timeout_s; the rest is dropped and counted, and
+        whatever is under way is cut off then.
         """
-        self._background.close(timeout_s)
+        settled = self._background.close(timeout_s)
         opened = self._taken()
         if opened is not None:
             private, container = opened
-            private.wait_for(private.close(container))
+            private.wait_for(private.close(container, None if settled else 0))
 
     def __enter__(self) -> "LogServiceClient":
         return self

@@ -23,7 +23,7 @@ _CONTRACT_NAMES = frozenset(
 )
 PREFIX = "LOGBRIDGE_"
 # Their values are shown to nobody.
-SECRETS = frozenset(("key", "sink_key", "sink_headers"))
+SECRETS = frozenset(("key", "sink_key", "sink_headers", "spool_password"))
 _PASSWORD = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 # What each limit holds for. Those of each worker hold in each of several: together they allow as much more.
 HOLDS_FOR = {
