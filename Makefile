@@ -47,7 +47,15 @@ prometheus: # Prometheus and promtool for the test of the metrics, where this us
 	@command -v prometheus >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; } || true
 
-test: .venv/.dev browser nginx prometheus ## all tests, with coverage
+node: # Node and npm for the clients in clients/, where this user may install them
+	@command -v npm >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } || true
+
+nats: # nats-server for the tests of the spool in JetStream, where this user may install it
+	@command -v nats-server >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nats-server >/dev/null; } || true
+
+test: .venv/.dev browser nginx prometheus node nats ## all tests, with coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
 
@@ -60,6 +68,9 @@ chaos: .venv/.dev faketime ## kill, cut and fill up real processes, then count: 
 
 attack: .venv/.dev ## everything at once on real processes, good clients beside it: ATTACK_S=60
 	@$(BIN)/python -m tests.attack --seconds $(or $(ATTACK_S),60) $(ARGS)
+
+cluster: .venv/.dev nats ## three NATS servers, killed one by one under load, then count: CLUSTER_S=60
+	@$(BIN)/python -m tests.cluster --seconds $(or $(CLUSTER_S),60) $(ARGS)
 
 fuzz: .venv/.fuzz ## coverage-guided fuzzing of the entrances: FUZZ_S=60 FUZZ_SEED=1
 	@$(BIN)/python -m fuzz --seconds $(or $(FUZZ_S),60) --seed $(or $(FUZZ_SEED),1) $(ARGS)
@@ -89,6 +100,13 @@ lint: .venv/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+typescript: .venv/.dev browser node ## the TypeScript client: install, build, all its tests
+	cd clients/typescript && npm ci && npm run typecheck && npm run lint && npm run build && npm test
+
+typescript-types: .venv/.dev node ## its document and its types anew, after a change of the API
+	$(BIN)/logbridge openapi > clients/typescript/openapi.json
+	cd clients/typescript && npm ci && npm run types
+
 proto: .venv/.dev ## generate the protobuf code from proto/
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=src/logbridge/adapters/grpc \
 	  --pyi_out=src/logbridge/adapters/grpc proto/logservice.proto
@@ -108,5 +126,6 @@ wheel: .venv/.dev ## build dist/*.whl
 
 clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf clients/*/node_modules clients/*/dist
 
-.PHONY: help setup run browser nginx prometheus test faketime chaos attack fuzz bench bench-quick bench-soak bench-console flamegraph top-picture lint proto lock wheel clean
+.PHONY: help setup run browser nginx prometheus node nats test typescript typescript-types faketime chaos cluster attack fuzz bench bench-quick bench-soak bench-console flamegraph top-picture lint proto lock wheel clean

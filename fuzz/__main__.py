@@ -16,7 +16,7 @@ from rich.progress import Progress
 CORPUS = Path(__file__).parent / "corpus"
 # What is found on the way: kept for the next run, and not committed.
 FOUND = Path(__file__).parents[1] / ".fuzz"
-TARGETS = ("json_entry", "json_batch", "protobuf", "http_head", "log_line", "decompression", "otlp")
+TARGETS = ("json_entry", "json_batch", "protobuf", "http_head", "log_line", "decompression", "lines", "otlp")
 INPUT_BYTES_MAX = 4096
 INPUT_S_MAX = 5
 

@@ -26,6 +26,7 @@ from logbridge.domain.errors import InvalidEntry, InvalidRequest
 from logbridge.entrypoints.http.access import is_local, shown_key
 from logbridge.entrypoints.http.compression import PIECE_BYTES_MAX, Decompression, Expanded, NotDecompressed
 from logbridge.entrypoints.http.decode import decode_batch, decode_entry, decode_json
+from logbridge.entrypoints.http.lines import Line, LineSplitter
 from logbridge.entrypoints.http.parameters import (
     read_asked,
     read_export,
@@ -235,6 +236,27 @@ def decompression(data: bytes) -> None:
         _agree(b"".join(pieces), gzip.decompress(body))
 
 
+_LINE_BYTES_MAX = 64
+
+
+def lines(data: bytes) -> None:
+    """A body of lines; its first byte says into how large parts it is cut."""
+    size, body = (data[0] if data else 0) + 1, data[1:]
+    cut = _lines_of([body[begin : begin + size] for begin in range(0, len(body), size)])
+    _agree(cut, _lines_of([body]))
+    _agree(all(len(line.content or b"") <= _LINE_BYTES_MAX for line in cut), True)
+    kept = [line.content for line in cut if line.content is not None]
+    bare = [line.strip(b" \t\r") for line in body.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
+    _agree(all(bare[line.number - 1] == line.content for line in cut if line.content is not None), True)
+    _agree(len(kept) <= sum(map(bool, bare)), True)
+
+
+def _lines_of(parts: list[bytes]) -> list[Line]:
+    splitter = LineSplitter(_LINE_BYTES_MAX)
+    found = [line for part in parts for line in splitter.feed(part)]
+    return found + list(splitter.end())
+
+
 def _decoding(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
     def checked(data: bytes) -> None:
         try:
@@ -253,4 +275,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "log_line": _decoding(log_line),
     "decompression": decompression,
     "otlp": otlp,
+    "lines": lines,
 }

@@ -7,17 +7,24 @@ if TYPE_CHECKING:
     from logbridge.adapters.memory import MemorySink, accept, fail, hang, lose, refuse
     from logbridge.domain.entry import LogEntry, LogLevel
     from logbridge.domain.errors import InvalidSetting, LogbridgeError
-    from logbridge.entrypoints.client import AsyncLogServiceClient, batch_write_logs, use_sink, write_log
+    from logbridge.entrypoints.handlers.handler import LogBridgeHandler
+    from logbridge.entrypoints.handlers.structlog_processor import StructlogProcessor
+    from logbridge.entrypoints.python.client import AsyncLogServiceClient, batch_write_logs, write_log
+    from logbridge.entrypoints.python.connected import use_sink
+    from logbridge.entrypoints.python.sync_client import LogServiceClient
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncLogServiceClient",
     "InvalidSetting",
+    "LogBridgeHandler",
     "LogEntry",
     "LogLevel",
+    "LogServiceClient",
     "LogbridgeError",
     "MemorySink",
+    "StructlogProcessor",
     "accept",
     "batch_write_logs",
     "fail",
@@ -33,7 +40,11 @@ _HOMES = {
     "logbridge.adapters.memory": ("MemorySink", "accept", "fail", "hang", "lose", "refuse"),
     "logbridge.domain.entry": ("LogEntry", "LogLevel"),
     "logbridge.domain.errors": ("InvalidSetting", "LogbridgeError"),
-    "logbridge.entrypoints.client": ("AsyncLogServiceClient", "batch_write_logs", "use_sink", "write_log"),
+    "logbridge.entrypoints.python.client": ("AsyncLogServiceClient", "batch_write_logs", "write_log"),
+    "logbridge.entrypoints.python.connected": ("use_sink",),
+    "logbridge.entrypoints.handlers.handler": ("LogBridgeHandler",),
+    "logbridge.entrypoints.handlers.structlog_processor": ("StructlogProcessor",),
+    "logbridge.entrypoints.python.sync_client": ("LogServiceClient",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -125,11 +125,14 @@ def gone(pids: Sequence[int]) -> bool:
 
 @contextlib.contextmanager
 def bridge(
-    folder: Path, sink: str, *arguments: str, before: Sequence[str] = (), **variables: str
+    folder: Path, sink: str, *arguments: str, port: int = 0, before: Sequence[str] = (), **variables: str
 ) -> Iterator[Bridge]:
-    """A bridge in front of ``sink``. At the end it must stop with 0 and without a fault."""
+    """A bridge in front of ``sink``. At the end it must stop with 0 and without a fault.
+
+    port: 0 for any free one.
+    """
     settings = {"HOST": "127.0.0.1", "LOGBRIDGE_SINK": sink, "LOGBRIDGE_DRAIN_NOTICE_S": "0", **variables}
-    process = start(folder, "serve", "--port", "0", *arguments, before=before, **settings)
+    process = start(folder, "serve", "--port", str(port), *arguments, before=before, **settings)
     try:
         assert process.stdout is not None
         url = read_until(process.stdout, r"listens at (http://[\d.:]+),")[1]

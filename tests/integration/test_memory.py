@@ -1,4 +1,4 @@
-"""Ten thousand writes hang on a stopped log service: the bridge stays small, and loses none."""
+"""Ten thousand writes that hang, and a stream of many lines: the bridge stays small, and loses none."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.served import API, running
+from tests.integration.served import API, connected, running
 
 WRITES = 10_000
 MEMORY_KIB_MAX = 300 * 1024
@@ -42,7 +42,9 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def log_service(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def log_service(
+    folder: Path, store: str = "memory://"
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Our log service as a process of its own, and its address."""
     command = [
         sys.executable,
@@ -52,7 +54,7 @@ async def log_service(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Pr
         "--grpc-server-port",
         "0",
         "--store",
-        "memory://",
+        store,
     ]
     process = await asyncio.create_subprocess_exec(*command, cwd=folder, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
@@ -126,3 +128,41 @@ async def test_ten_thousand_writes_hang(tmp_path: Path) -> None:
         statuses = Counter([await one.status() for one in sent])
         assert statuses[200] == WRITES
         assert statuses[503] == len(sent) - WRITES
+
+
+STREAMED = 200_000
+GROWTH_KIB_MAX = 32 * 1024
+
+
+async def stream(port: int, count: int) -> dict[str, int]:
+    """Send so many lines as fast as they are taken; the counts of the answer."""
+    async with connected(port) as connection:
+        connection.write(
+            f"POST {API}/stream HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        for begin in range(0, count, 1000):
+            lines = b"".join(
+                b'{"message":"%d %b"}\n' % (number, b"x" * 300) for number in range(begin, begin + 1000)
+            )
+            connection.write(b"%x\r\n%b\r\n" % (len(lines), lines))
+            await connection.drain()
+        connection.write(b"0\r\n\r\n")
+        answer = await connection.read()
+        assert answer.status == 200
+        return {name: answer.body[name] for name in ("total_count", "success_count", "lines_read")}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.usefixtures("unmeasured")
+async def test_a_stream_costs_no_more_for_being_long(tmp_path: Path) -> None:
+    """Ten times as many lines, 60 MB where a body may have 20, take no more memory."""
+    async with (
+        log_service(tmp_path, f"sqlite:///{tmp_path}/logs.db") as (_, address),
+        running(tmp_path, sink=f"grpc://{address}") as served,
+    ):
+        await stream(served.port, STREAMED // 10)
+        before_kib = peak_memory_kib(served.process.pid)
+        counts = await stream(served.port, STREAMED)
+        growth_kib = peak_memory_kib(served.process.pid) - before_kib
+    assert set(counts.values()) == {STREAMED}
+    assert growth_kib < GROWTH_KIB_MAX

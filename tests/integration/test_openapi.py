@@ -18,6 +18,7 @@ from logbridge.domain.errors import QueryNotSupported, QueryRefused, ReaderUnava
 from logbridge.domain.ports import LogSink
 from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.http.app import create_app
+from logbridge.entrypoints.http.export import NDJSON
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.otlp import EXAMPLE, PATH
 from logbridge.entrypoints.http.routes import operations
@@ -40,12 +41,18 @@ BODIES: dict[str, Any] = {
     f"{API}/write": ENTRY,
     f"{API}/batch": {"log_entries": [ENTRY]},
     f"{API}/concurrent-test": {"count": 1},
+    f"{API}/stream": ENTRY,
     PATH: EXAMPLE,
 }
+SESSION, STREAM = f"{API}/session", f"{API}/stream"
 # A bridge that has not started is asked below; a stream without end is read in test_http.py and test_read.py,
-# a download, which is no JSON, in test_export.py.
-ELSEWHERE = {("GET", f"{API}/tail", "200"), ("GET", f"{API}/export", "200"), ("GET", "/readyz", "503")}
-SESSION = f"{API}/session"
+# a download, which is no JSON, in test_export.py, and a client that is too slow in test_stream.py.
+ELSEWHERE = {
+    ("GET", f"{API}/tail", "200"),
+    ("GET", f"{API}/export", "200"),
+    ("GET", "/readyz", "503"),
+    ("POST", STREAM, "408"),
+}
 
 
 def sink_for(path: str, status: str) -> LogSink:
@@ -66,13 +73,21 @@ def with_keys(folder: Path) -> tuple[Settings, str]:
     return msgspec.structs.replace(FAST, keys_file=str(path)), key
 
 
+def content_headers(path: str, status: str) -> dict[str, str]:
+    """What the body is said to be."""
+    media_type = NDJSON if path == STREAM else "application/json"
+    headers = {"content-type": "text/plain" if status == "415" else media_type}
+    # A line that is no JSON fails alone: only the whole can be 400.
+    return headers | ({"content-encoding": "gzip"} if (path, status) == (STREAM, "400") else {})
+
+
 async def ask(method: str, path: str, status: str, folder: Path) -> httpx.Response:
     """Bring about the answer that the document promises."""
     content = json.dumps(BODIES[path]) if path in BODIES else ""
     content = {"400": "{", "413": " " * (FAST.body_bytes_max + 1), "422": "{}"}.get(status, content)
     if status == "422" and path.endswith("test"):
         content = '{"count": 0}'
-    headers = {"content-type": "text/plain" if status == "415" else "application/json"}
+    headers = content_headers(path, status)
     params = {"no": "1"} if status == "422" else None
     settings, key = FAST, ""
     if status in ("401", "403", "429") or (method, path, status) == ("POST", SESSION, "200"):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
-from tests.integration.processes import DEADLINE_S, Bridge, bridge, free_port, log_service, start
+from tests.integration.processes import DEADLINE_S, Bridge, bridge, end, free_port, log_service, start, until
 from tests.integration.served import API
 
 TIME_NS = 1_725_013_845_123_456_789
@@ -151,3 +152,27 @@ def test_the_grpc_exporter_of_python(tmp_path: Path) -> None:
     with both(tmp_path) as (served, port):
         send(GrpcExporter(endpoint=f"127.0.0.1:{port}", insecure=True))
         check(served.client.get(f"{API}/query").json()["logs"])
+
+
+def test_a_killed_bridge_costs_an_exporter_nothing(tmp_path: Path) -> None:
+    """Killed in the middle and started again within the exporter's time: every log is stored, once."""
+    sink, port = free_port(), free_port()
+    exporter = HttpExporter(endpoint=f"http://127.0.0.1:{port}/v1/logs", timeout=DEADLINE_S)
+    provider = LoggerProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
+    batches = BatchLogRecordProcessor(exporter, schedule_delay_millis=50, max_export_batch_size=50)
+    provider.add_log_record_processor(batches)
+    logger = provider.get_logger("tests")
+    for name in ("service", "bridge"):
+        (tmp_path / name).mkdir()
+    with log_service(tmp_path / "service", sink):
+        with bridge(tmp_path / "bridge", f"grpc://127.0.0.1:{sink}", port=port) as served:
+            for number in range(500):
+                logger.emit(timestamp=TIME_NS + number, body=str(number))
+            until(served.stored)
+            end(served.process, signal.SIGKILL)
+        for number in range(500, 600):
+            logger.emit(timestamp=TIME_NS + number, body=str(number))
+        with bridge(tmp_path / "bridge", f"grpc://127.0.0.1:{sink}", port=port) as served:
+            assert provider.force_flush(int(DEADLINE_S * 1000))
+            assert sorted(served.stored(), key=int) == [str(number) for number in range(600)]
+    provider.shutdown()

@@ -25,16 +25,15 @@ ROWS = [
     for line in PAGE.splitlines()
     if line.startswith("| `")
 ]
-SHORT = ("/batch", "/histogram", "/export", "/tail", "/stats")
+SHORT = ("/batch", "/stream", "/histogram", "/export", "/tail", "/stats")
 COLUMNS = ("local", "stranger", *Scope)
 BODIES: dict[str, Any] = {
     f"{API}/write": {"message": "m"},
     f"{API}/batch": {"log_entries": [{"message": "m"}]},
+    f"{API}/stream": {"message": "m"},
     f"{API}/concurrent-test": {"count": 1},
     PATH: EXAMPLE,
 }
-
-JSON_TYPE = {"content-type": "application/json"}
 
 
 def asked_of(cell: str) -> list[tuple[str, str]]:
@@ -90,7 +89,9 @@ async def ask(
     peer = "192.0.2.1" if column == "stranger" else "127.0.0.1"
     content = json.dumps(BODIES[path]) if path in BODIES else None
     async with serving(settings=settings, peer=peer) as client:
-        return await client.request(method, path, content=content, headers={**JSON_TYPE, **headers})
+        kind = "application/x-ndjson" if path.endswith("/stream") else "application/json"
+        typed = headers if content is None else {**headers, "content-type": kind}
+        return await client.request(method, path, content=content, headers=typed)
 
 
 def test_every_route_is_in_the_table() -> None:

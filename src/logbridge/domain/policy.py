@@ -162,6 +162,64 @@ class SpoolPolicy(Struct, frozen=True):
         _at_least(0.001, attempt_s=self.attempt_s)
 
 
+class BackgroundPolicy(Struct, frozen=True):
+    """How logs that nobody waits for are kept and sent.
+
+    queue_entries_max, queue_bytes_max: what may wait, as JSON; beyond it the newest is dropped.
+    batch_entries_max, batch_bytes_max: what goes in one write. linger_ms: milliseconds that a log waits for
+    others to go with. retry_s: seconds from the first attempt in which a batch goes again.
+    exit_timeout_s: seconds that the end of the program waits for what is left.
+    """
+
+    queue_entries_max: int = 10_000
+    queue_bytes_max: int = 16 * 1024 * 1024
+    batch_entries_max: int = 500
+    batch_bytes_max: int = 1024 * 1024
+    linger_ms: float = 200.0
+    retry_s: float = 60.0
+    exit_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        _at_least(
+            1,
+            queue_entries_max=self.queue_entries_max,
+            queue_bytes_max=self.queue_bytes_max,
+            batch_entries_max=self.batch_entries_max,
+            batch_bytes_max=self.batch_bytes_max,
+        )
+        _at_least(0, linger_ms=self.linger_ms, exit_timeout_s=self.exit_timeout_s)
+        _at_least(0.001, retry_s=self.retry_s)
+
+
+class QueuePolicy(Struct, frozen=True):
+    """Which stream of NATS JetStream is the spool, and how it is made and read.
+
+    servers: host:port each. tls: whether they are spoken to with TLS. replicas: servers that keep each log.
+    create: make what is missing. deliver: whether a bridge empties it, too. ack_wait_s: a log that a worker
+    is silent about for so long goes to another one. ack_pending_max: logs that all workers together have in
+    hand.
+    """
+
+    servers: tuple[str, ...]
+    tls: bool = False
+    stream: str = "logbridge"
+    subject: str = "logbridge"
+    replicas: int = 1
+    create: bool = True
+    deliver: bool = True
+    ack_wait_s: int = 30
+    ack_pending_max: int = 20_000
+
+    @property
+    def dead(self) -> str:
+        """The stream of dead letters, and its subject."""
+        return f"{self.stream}-dead"
+
+    def __post_init__(self) -> None:
+        _at_least(1, replicas=self.replicas, ack_pending_max=self.ack_pending_max)
+        _at_least(3, ack_wait_s=self.ack_wait_s)
+
+
 class Asked(Struct, frozen=True):
     """What a caller asks of one write, beside what the settings say.
 

@@ -13,6 +13,7 @@ from logbridge.entrypoints.commands.check import check
 from logbridge.entrypoints.commands.dev import dev
 from logbridge.entrypoints.commands.ending import CommandFailed, Exit
 from logbridge.entrypoints.commands.export import export
+from logbridge.entrypoints.commands.forward import forward
 from logbridge.entrypoints.commands.import_logs import import_logs
 from logbridge.entrypoints.commands.key import key
 from logbridge.entrypoints.commands.serve import serve
@@ -48,6 +49,7 @@ app = App(
 app.command(dev, group="Start")
 app.command(serve, group="Start")
 app.command(service, group="Start")
+app.command(forward, group="Start")
 app.command(write, group="Talk to a running bridge")
 app.command(query, group="Talk to a running bridge")
 app.command(tail, group="Talk to a running bridge")

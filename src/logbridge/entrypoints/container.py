@@ -1,28 +1,23 @@
-"""The only place that names concrete adapters but sinks, and builds the chains that writes go through."""
+"""Each part of a bridge once. Concrete adapters are named here, in sinks.py and in chains.py only."""
 
 import asyncio
 import functools
 import importlib.util
 import logging
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from random import Random
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import uuid_utils
 from dependency_injector import containers, providers
 
 from logbridge import __version__
-from logbridge.adapters.delivery.admission import Admission, InFlight
+from logbridge.adapters.delivery.admission import InFlight
 from logbridge.adapters.delivery.breaker import Breaker
-from logbridge.adapters.delivery.coalesce import Coalesce
-from logbridge.adapters.delivery.observe import Observe
-from logbridge.adapters.delivery.retry import Retry
-from logbridge.adapters.delivery.spooler import Spooler
-from logbridge.adapters.delivery.timeout import Timeout
-from logbridge.adapters.delivery.turns import Turns
 from logbridge.adapters.keys.file import KeysFile
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.adapters.memory import MemorySink
@@ -33,28 +28,36 @@ from logbridge.adapters.sqlite.store import SqliteStore
 from logbridge.adapters.sqlite.upkeep import StoreFile
 from logbridge.domain.entry import EntryMaker
 from logbridge.domain.errors import InvalidSetting, StoreError
+from logbridge.domain.kept import Inventory
 from logbridge.domain.measures import Measures, Waiting
 from logbridge.domain.policy import (
-    AdmissionPolicy,
-    BreakerPolicy,
-    CoalescePolicy,
     DeadlinePolicy,
+    QueuePolicy,
     RequestLimits,
     RetentionPolicy,
-    RetryPolicy,
-    SpoolPolicy,
 )
 from logbridge.domain.ports import LogReader, LogSink, LogStore, Spool
 from logbridge.domain.service import LogBridge
 from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.domain.trace import Tracer
+from logbridge.entrypoints.chains import (
+    build_breaker,
+    build_coalesce,
+    build_core,
+    build_delivered,
+    build_durable,
+    build_patient,
+    build_spooler,
+)
 from logbridge.entrypoints.settings import Settings, check_spool_url, check_store_url
 from logbridge.entrypoints.sinks import open_sink, reader_of
 from logbridge.entrypoints.vitals import Gauges, Vitals
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from logbridge.adapters.jetstream.connection import Access
+    from logbridge.adapters.jetstream.spool import JetStreamSpool
 
-_RANDOM = Random()  # noqa: S311 (jitter, no secrets)
+logger = logging.getLogger(__name__)
 
 
 def check_tracing(settings: Settings) -> None:
@@ -105,61 +108,6 @@ def store_file(settings: Settings) -> StoreFile:
     return StoreFile(Path(path))
 
 
-def build_breaker(sink: LogSink, settings: Settings, measures: Measures) -> Breaker:
-    """sink → timeout → observe → breaker."""
-    timed = Timeout(sink, settings.attempt_timeout_s, time.monotonic)
-    return Breaker(Observe(timed, measures, time.monotonic), BreakerPolicy(), time.monotonic)
-
-
-def build_core(breaker: LogSink, settings: Settings) -> Turns:
-    """What every write goes through, from the inside out: breaker → turns.
-
-    The breaker is inside: who waits for a turn when the log service goes away learns it at once, too.
-    """
-    return Turns(breaker, build_admission_policy(settings).writes_at_once_max, time.monotonic)
-
-
-def build_coalesce(core: LogSink, settings: Settings) -> Coalesce | None:
-    """What makes batches of single writes; None where LOGBRIDGE_COALESCE says no."""
-    return Coalesce(core, CoalescePolicy(), time.monotonic) if settings.coalesce else None
-
-
-def build_delivered(
-    core: LogSink, coalesce: Coalesce | None, settings: Settings, in_flight: InFlight, measures: Measures
-) -> Admission:
-    """The chain that answers when the log service has: core → coalesce → retry → admission.
-
-    Retry is outside: each write has its own budget, and comes back into another batch than the one it was in.
-    """
-    retry = Retry(
-        coalesce or core,
-        RetryPolicy(budget_s=settings.retry_budget_s),
-        time.monotonic,
-        _RANDOM.random,
-        measures.retry,
-    )
-    return Admission(retry, build_admission_policy(settings), in_flight)
-
-
-def build_spooler(core: LogSink, spool: Spool | None) -> Spooler | None:
-    """What empties the spool; it retries without end, so no retry link is below it. None without a spool."""
-    if spool is None:
-        return None
-    return Spooler(core, spool, SpoolPolicy(), RetryPolicy(), time.monotonic, _RANDOM.random)
-
-
-def build_durable(spooler: Spooler | None, settings: Settings, in_flight: InFlight) -> Admission | None:
-    """The chain that answers when the entry is on the disk here: core → spooler → admission."""
-    return None if spooler is None else Admission(spooler, build_admission_policy(settings), in_flight)
-
-
-def build_admission_policy(settings: Settings) -> AdmissionPolicy:
-    """How much may be in flight."""
-    return AdmissionPolicy(
-        entries_max=settings.max_concurrent_requests, bytes_max=settings.in_flight_bytes_max
-    )
-
-
 @contextmanager
 def holding_spool(settings: Settings, *, look: bool) -> Iterator[str]:
     """Hold the spool directory for a bridge; gives the token that its workers show, "" without a spool.
@@ -169,8 +117,13 @@ def holding_spool(settings: Settings, *, look: bool) -> Iterator[str]:
     if not settings.spool_url:
         yield ""
         return
-    directory = Path(check_spool_url(settings.spool_url))
-    lock = BridgeLock.acquire(directory, new_id(), utc_now())
+    named = check_spool_url(settings.spool_url)
+    if isinstance(named, QueuePolicy):
+        # Nobody holds it. A stream that would lose logs stops the start; one that is away is waited for.
+        asyncio.run(_try_queue(settings, named))
+        yield ""
+        return
+    lock = BridgeLock.acquire(Path(named), new_id(), utc_now())
     try:
         spool = open_spool(settings, lock.token) if look else None
         if spool is not None:
@@ -180,6 +133,37 @@ def holding_spool(settings: Settings, *, look: bool) -> Iterator[str]:
         lock.release()
 
 
+async def _try_queue(settings: Settings, policy: QueuePolicy) -> None:
+    spool = open_queue(settings, policy)
+    try:
+        await spool.open()
+    finally:
+        await spool.aclose()
+
+
+def open_queue(settings: Settings, policy: QueuePolicy) -> "JetStreamSpool":
+    """The spool in this stream; it connects with its first use. Raises InvalidSetting."""
+    access = _queue_access(settings, policy)
+    from logbridge.adapters.jetstream.spool import JetStreamSpool
+
+    return JetStreamSpool(policy, access, settings.spool_bytes_max)
+
+
+def _queue_access(settings: Settings, policy: QueuePolicy) -> "Access":
+    if not _is_installed("nats"):
+        reason = "needs nats-py: pip install 'logbridge[nats]'"
+        raise InvalidSetting("LOGBRIDGE_SPOOL", settings.spool_url, reason)
+    # Only here: who has another spool need not have it.
+    from logbridge.adapters.jetstream.connection import Access
+
+    try:
+        tls = ssl.create_default_context(cafile=settings.spool_ca or None) if policy.tls else None
+    except OSError as error:
+        reason = f"cannot be used: {error.strerror or error}"
+        raise InvalidSetting("LOGBRIDGE_SPOOL_CA", settings.spool_ca, reason) from None
+    return Access(settings.spool_user, settings.spool_password, tls)
+
+
 def open_spool(settings: Settings, token: str) -> Spool | None:
     """The spool of ``settings.spool_url``, None without one. Raises StoreError.
 
@@ -187,7 +171,10 @@ def open_spool(settings: Settings, token: str) -> Spool | None:
     """
     if not settings.spool_url:
         return None
-    directory = Path(check_spool_url(settings.spool_url))
+    named = check_spool_url(settings.spool_url)
+    if isinstance(named, QueuePolicy):
+        return open_queue(settings, named)
+    directory = Path(named)
     lock = BridgeLock.join(directory, token) if token else BridgeLock.acquire(directory, new_id(), utc_now())
     limits = SpoolLimits(settings.spool_bytes_max, settings.spool_disk_free_bytes_min)
     try:
@@ -197,12 +184,16 @@ def open_spool(settings: Settings, token: str) -> Spool | None:
         raise
 
 
-async def spool_waiting(settings: Settings) -> Waiting | None:
+async def spool_waiting(settings: Settings, spool: Spool | None) -> Waiting | None:
     """What waits in the spool, of all workers; None without one, or while it cannot be read."""
     if not settings.spool_url:
         return None
     try:
-        status = await asyncio.to_thread(open_inventory(settings).status)
+        if settings.spool_is_shared:
+            # By the connection that is there: one more each second would be seen at the servers.
+            status = await cast("JetStreamSpool", spool).status()
+        else:
+            status = await asyncio.to_thread(open_inventory(settings).status)
     except StoreError as error:
         logger.warning("%s", error)
         return None
@@ -257,10 +248,16 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-def open_inventory(settings: Settings) -> SpoolInventory:
+def open_inventory(settings: Settings) -> Inventory:
     """The spool for an operator's command, beside the bridge that holds it. Raises StoreError."""
     default = msgspec.structs.replace(settings, ack="durable").spool_url
-    return SpoolInventory(Path(check_spool_url(settings.spool_url or default)))
+    named = check_spool_url(settings.spool_url or default)
+    if not isinstance(named, QueuePolicy):
+        return SpoolInventory(Path(named))
+    access = _queue_access(settings, named)
+    from logbridge.adapters.jetstream.inventory import JetStreamInventory
+
+    return JetStreamInventory(named, access, settings.spool_bytes_max)
 
 
 def build_bridge(
@@ -289,14 +286,31 @@ def build_bridge(
     )
 
 
+def build_stream_bridge(
+    patient: LogSink,
+    patient_durable: LogSink | None,
+    maker: EntryMaker,
+    settings: Settings,
+    measures: Measures,
+) -> LogBridge:
+    """The use cases of streams: they write, and have more time."""
+    patiently = msgspec.structs.replace(settings, request_timeout_s=settings.stream_batch_timeout_s)
+    return build_bridge(patient, patient_durable, None, maker, patiently, measures)
+
+
 def build_vitals(
-    measures: Measures, in_flight: InFlight, breaker: Breaker, settings: Settings, board: Path | None
+    measures: Measures,
+    in_flight: InFlight,
+    breaker: Breaker,
+    settings: Settings,
+    board: Path | None,
+    spool: Spool | None,
 ) -> Vitals:
     """How the bridge is."""
     return Vitals(
         measures,
         lambda: Gauges(in_flight.entries, in_flight.bytes, breaker.away),
-        functools.partial(spool_waiting, settings),
+        functools.partial(spool_waiting, settings, spool),
         writes=[f"{settings.api_prefix}/write", f"{settings.api_prefix}/batch"],
         folder=board,
         now_s=time.time,
@@ -322,8 +336,13 @@ class Container(containers.DeclarativeContainer):
     delivered = providers.Singleton(build_delivered, core, coalesce, settings, in_flight, measures)
     durable = providers.Singleton(build_durable, spooler, settings, in_flight)
     bridge = providers.Singleton(build_bridge, delivered, durable, reader, maker, settings, measures)
+    patient = providers.Singleton(build_patient, delivered, settings, measures)
+    patient_durable = providers.Singleton(build_patient, durable, settings, measures)
+    stream_bridge = providers.Singleton(
+        build_stream_bridge, patient, patient_durable, maker, settings, measures
+    )
     board: "providers.Object[Path | None]" = providers.Object(None)
-    vitals = providers.Singleton(build_vitals, measures, in_flight, breaker, settings, board)
+    vitals = providers.Singleton(build_vitals, measures, in_flight, breaker, settings, board, spool)
     store = providers.Singleton(open_store, settings)
     keys = providers.Singleton(open_keys, settings)
 
@@ -344,10 +363,16 @@ def make_container(
     return container
 
 
-def start(container: Container) -> None:
-    """Begin to deliver what the spool holds, in the running loop."""
+def start(container: Container, *, deliver: bool = False) -> None:
+    """Begin to deliver what the spool holds, in the running loop.
+
+    deliver: also from a stream that bridges only write (deliver=false in LOGBRIDGE_SPOOL).
+    """
     spooler = container.spooler()
-    if spooler is not None:
+    if spooler is None:
+        return
+    named = check_spool_url(container.settings().spool_url)
+    if deliver or not isinstance(named, QueuePolicy) or named.deliver:
         spooler.start()
 
 
@@ -357,7 +382,8 @@ async def close(container: Container, within_s: float | None = None) -> None:
     within_s: seconds for what is in flight; the rest is then answered as unknown, or stays in the spool.
     None lets everything end by its own deadline.
     """
-    chains = [chain for chain in (container.delivered(), container.durable()) if chain is not None]
+    ends = (container.patient(), container.patient_durable(), container.delivered(), container.durable())
+    chains = [chain for chain in ends if chain is not None]
     closing = asyncio.gather(*(chain.aclose() for chain in chains))
     done, _ = await asyncio.wait([closing], timeout=within_s)
     if not done:

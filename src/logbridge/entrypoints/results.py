@@ -8,6 +8,9 @@ from msgspec import Meta, Struct
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Outcome
 
+# What the detail of a problem begins with, where an outcome is unknown. A client of ours reads it.
+MAYBE_WRITTEN = "nothing was acknowledged, some of it may have been written"
+
 
 class WriteResult(Struct, frozen=True):
     """What became of one log."""

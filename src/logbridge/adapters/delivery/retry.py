@@ -5,16 +5,30 @@ from collections.abc import Callable, Sequence
 
 from logbridge.adapters.delivery.link import Link
 from logbridge.domain.entry import LogEntry
-from logbridge.domain.outcome import Accepted, Failed, Outcome, Refused, Unknown
+from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.policy import RetryPolicy
 from logbridge.domain.ports import Deadline, LogSink
+
+
+def passes(outcome: Outcome) -> bool:
+    """Whether whoever did not take an entry says that it will pass: such as that there is no room now."""
+    return isinstance(outcome, Failed | Unknown) and outcome.may_go_again
+
+
+def passes_in_time(outcome: Outcome) -> bool:
+    """Whether an entry is known not to be written, and may be later: a log service that is away counts."""
+    return (
+        isinstance(outcome, Failed)
+        and outcome.cause is not Cause.STOPPING
+        and (outcome.may_go_again or outcome.retry_after_s is not None)
+    )
 
 
 class Retry(Link):
     """A link that shrinks: only entries that failed go again, unknown ones only to a peer that honours ids.
 
-    random: gives 0 to 1, for the jitter. on_retry: is told how many entries go again. Closing it ends all
-    pauses: who waits to try again has its answer.
+    random: gives 0 to 1, for the jitter. on_retry: is told how many entries go again. may_go_again: whether
+    trying again makes sense. Closing it ends all pauses: who waits to try again has its answer.
     """
 
     def __init__(
@@ -24,12 +38,14 @@ class Retry(Link):
         monotonic: Callable[[], float],
         random: Callable[[], float],
         on_retry: Callable[[int], object] = lambda _: None,
+        may_go_again: Callable[[Outcome], bool] = passes,
     ) -> None:
         super().__init__(next_sink)
         self._policy = policy
         self._monotonic = monotonic
         self._random = random
         self._on_retry = on_retry
+        self._may_go_again = may_go_again
         self._stopping = asyncio.Event()
         self._writes = 0
         self._idle = asyncio.Event()  # looked at by aclose only
@@ -40,7 +56,7 @@ class Retry(Link):
         self._writes += 1
         try:
             first = await self._next.write(entries, deadline=limit)
-            if not _any_may_go_again(first):
+            if not self._any_may_go_again(first):
                 return first
             return await self._again(entries, list(first), limit)
         finally:
@@ -53,10 +69,10 @@ class Retry(Link):
     ) -> list[Outcome]:
         failures = 0
         while not self._stopping.is_set() and (
-            await self._safe(outcomes, limit) or _any_may_go_again(outcomes)
+            await self._safe(outcomes, limit) or self._any_may_go_again(outcomes)
         ):
             failures += 1
-            asked_s = max(map(_asked_s, outcomes))
+            asked_s = max(map(self._asked_s, outcomes))
             if not await self._pause(self._policy.pause_s(failures, self._random(), asked_s), limit):
                 break
             # Asked again: another peer may have come meanwhile.
@@ -80,7 +96,7 @@ class Retry(Link):
 
     async def _safe(self, outcomes: list[Outcome], limit: Deadline) -> list[int]:
         """The places of those that may go now; unknown ones are given up at a peer that would double them."""
-        waiting = [index for index, outcome in enumerate(outcomes) if _may_go_again(outcome)]
+        waiting = [index for index, outcome in enumerate(outcomes) if self._may_go_again(outcome)]
         unknown = [index for index in waiting if isinstance(outcomes[index], Unknown)]
         honours = await self._next.honours_ids(deadline=limit) if unknown else True
         if honours is False:
@@ -88,25 +104,21 @@ class Retry(Link):
                 outcomes[index] = _given_up(outcomes[index])
         return waiting if honours else [index for index in waiting if index not in unknown]
 
+    def _any_may_go_again(self, outcomes: Sequence[Outcome]) -> bool:
+        # Nearly all of them are accepted, and this is asked for every log.
+        return any(type(outcome) is not Accepted and self._may_go_again(outcome) for outcome in outcomes)
+
+    def _asked_s(self, outcome: Outcome) -> float:
+        if not (isinstance(outcome, Failed | Unknown) and self._may_go_again(outcome)):
+            return 0.0
+        return outcome.retry_after_s or 0.0
+
     async def aclose(self) -> None:
         self._stopping.set()
         while self._writes:
             self._idle.clear()
             await self._idle.wait()
         await self._next.aclose()
-
-
-def _any_may_go_again(outcomes: Sequence[Outcome]) -> bool:
-    # Nearly all of them are accepted, and this is asked for every log.
-    return any(type(outcome) is not Accepted and _may_go_again(outcome) for outcome in outcomes)
-
-
-def _may_go_again(outcome: Outcome) -> bool:
-    return isinstance(outcome, Failed | Unknown) and outcome.may_go_again
-
-
-def _asked_s(outcome: Outcome) -> float:
-    return (isinstance(outcome, Failed | Unknown) and outcome.may_go_again and outcome.retry_after_s) or 0.0
 
 
 def _given_up(outcome: Outcome) -> Outcome:

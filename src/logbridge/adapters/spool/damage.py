@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Struct
 
 from logbridge.adapters.spool.file import (
     COUNTERS,
@@ -24,24 +23,11 @@ from logbridge.adapters.spool.file import (
 )
 from logbridge.adapters.spool.record import DamagedRecord, check_record, find_records
 from logbridge.adapters.spool.tally import NEVER_SEEN, TALLY_NAME, Seen, Tallied, ids_of, read_tally
+from logbridge.domain.kept import DamageReport
 
 REPORT_NAME = "report.json"
 _ROWS = "SELECT seq, dead, since, reason, record FROM entries"
 _CHUNK_ROWS = 500
-
-
-class DamageReport(Struct, frozen=True):
-    """What a damaged spool file cost. file: its name. at: RFC 3339. why: what was seen.
-
-    found: entries saved from it. lost: entries that cannot be read any more, lost_ids their ids.
-    """
-
-    file: str
-    at: str
-    why: str
-    found: int
-    lost: int
-    lost_ids: list[str]
 
 
 class Inspected(NamedTuple):

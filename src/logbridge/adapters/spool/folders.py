@@ -12,7 +12,6 @@ from pathlib import Path
 
 from logbridge.adapters.spool.damage import (
     REPORT_NAME,
-    DamageReport,
     Inspected,
     inspect,
     read_report,
@@ -23,6 +22,7 @@ from logbridge.adapters.spool.file import SpoolFile
 from logbridge.adapters.spool.lock import LOCK_NAME, lock_folder
 from logbridge.adapters.spool.tally import TALLY_NAME
 from logbridge.domain.errors import StoreError
+from logbridge.domain.kept import DamageReport
 
 logger = logging.getLogger(__name__)
 

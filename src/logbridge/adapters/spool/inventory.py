@@ -5,11 +5,9 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from msgspec import Struct
-
-from logbridge.adapters.spool.damage import DamageReport, read_reports
+from logbridge.adapters.spool.damage import read_reports
 from logbridge.adapters.spool.file import (
     COUNTERS,
     DATABASE_NAME,
@@ -26,6 +24,7 @@ from logbridge.adapters.spool.record import DamagedRecord, decode_record
 from logbridge.adapters.spool.tally import TALLY_NAME, Tally
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import StoreError
+from logbridge.domain.kept import Kept, SpoolStatus, Tick, untold
 
 _PAGE_ROWS = 500
 _PAGE = "SELECT seq, since, reason, record FROM entries WHERE dead = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -36,41 +35,8 @@ _TOTALS = (
 _STEP = "SELECT seq FROM entries WHERE dead = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 # Works on the entries from one sequence to another, both included.
 _Work = Callable[[sqlite3.Connection, Path, int, int], None]
-# Told how many are done, and of how many.
-Tick = Callable[[int, int], None]
 T = TypeVar("T")
 _SET_COUNTER = "UPDATE counters SET value = ? WHERE name = ?"
-
-
-def _untold(_done: int, _total: int) -> None:
-    pass
-
-
-class SpoolStatus(Struct, frozen=True):
-    """What is in a spool. bytes: of all entries. oldest: RFC 3339, when the longest waiting entry came.
-
-    delivered, buried: entries since the spool was made. resent: entries that went again though they may have
-    been written. files: one for each worker. damaged: what damaged files cost.
-    """
-
-    waiting: int
-    dead: int
-    bytes: int
-    oldest: str
-    delivered: int
-    resent: int
-    buried: int
-    files: int
-    damaged: list[DamageReport]
-
-
-class Kept(NamedTuple):
-    """An entry in the spool, or a dead letter. since: RFC 3339, when it was kept or when it died, and why."""
-
-    entry: LogEntry
-    dead: bool
-    since: str
-    reason: str
 
 
 class SpoolInventory:
@@ -108,7 +74,7 @@ class SpoolInventory:
                 for last, since, reason, record in rows:
                     yield Kept(_decoded(folder, record, last), dead, since, reason)
 
-    def retry(self, tick: Tick = _untold) -> int:
+    def retry(self, tick: Tick = untold) -> int:
         """Put the dead letters back; gives how many. A running bridge takes them within seconds."""
 
         def revive(connection: sqlite3.Connection, _: Path, first: int, last: int) -> None:
@@ -119,7 +85,7 @@ class SpoolInventory:
 
         return self._in_steps(revive, tick, dead=True)
 
-    def purge(self, tick: Tick = _untold, *, dead: bool) -> int:
+    def purge(self, tick: Tick = untold, *, dead: bool) -> int:
         """Delete the dead letters, or what waits; gives how many."""
 
         def delete(connection: sqlite3.Connection, folder: Path, first: int, last: int) -> None:

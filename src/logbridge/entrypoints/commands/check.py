@@ -14,10 +14,10 @@ from msgspec import Struct
 from rich.progress import Progress
 from rich.text import Text
 
-from logbridge.entrypoints.client import AsyncLogServiceClient
 from logbridge.entrypoints.commands import bridge, terminal
 from logbridge.entrypoints.commands.ending import CommandFailed, Exit
 from logbridge.entrypoints.commands.options import BridgeAddress, bridge_url
+from logbridge.entrypoints.python.client import AsyncLogServiceClient
 
 _SERVICE = "logbridge-check"
 

@@ -39,17 +39,28 @@ def status(*, json: Flag = False, flags: SettingFlags | None = None) -> Exit:
     if json:
         terminal.json_line(found)
         return Exit.FINE
+    in_files = found.files or found.damaged
     rows = [
         ("waiting", str(found.waiting), f"the oldest since {found.oldest}" if found.oldest else ""),
         ("dead letters", str(found.dead), "refused for good; `logbridge spool list` says why"),
         ("bytes", str(found.bytes), "of all entries"),
-        ("files", str(found.files), "one for each worker"),
         ("delivered", str(found.delivered), "since the spool was made"),
         ("sent again", str(found.resent), "after an outcome that was unknown: possible duplicates"),
-        ("damaged files", str(len(found.damaged)), "set aside in the folder damaged"),
-        ("saved", str(sum(report.found for report in found.damaged)), "entries of damaged files"),
-        ("lost", str(sum(report.lost for report in found.damaged)), "with damaged files; --json names them"),
     ]
+    rows += (
+        [
+            ("files", str(found.files), "one for each worker"),
+            ("damaged files", str(len(found.damaged)), "set aside in the folder damaged"),
+            ("saved", str(sum(report.found for report in found.damaged)), "entries of damaged files"),
+            (
+                "lost",
+                str(sum(report.lost for report in found.damaged)),
+                "with damaged files; --json names them",
+            ),
+        ]
+        if in_files
+        else []
+    )
     terminal.table("Spool", ["What", "Count", "Meaning"], rows)
     return Exit.FINE
 

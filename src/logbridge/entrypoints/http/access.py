@@ -101,6 +101,12 @@ class Gate:
             )
         return caller
 
+    def count_again(self, scope: Scope, caller: Caller) -> None:
+        """Count more work of a request that was admitted as one more request. Raises RateExceeded."""
+        self.count(scope)
+        if self._ring is not None:
+            self._rates.count_key(caller)
+
     def still_lets_in(self, caller: Caller) -> bool:
         """Whether somebody who was admitted would still be: a key may be revoked or end meanwhile."""
         return self._ring is None or self._ring.still_lets_in(caller)
@@ -140,6 +146,11 @@ class Gate:
 def _no_key(scope: Scope) -> RequestRejected:
     reason = f"{scope['path']} needs a key: send Authorization: Bearer KEY or X-API-Key: KEY"
     return RequestRejected(401, reason, _CHALLENGE)
+
+
+def key_ended() -> RequestRejected:
+    """For somebody whose key lets in no more, in the middle of a request."""
+    return RequestRejected(401, "the key has been revoked, or has expired", _WRONG_KEY, Refusal.UNKNOWN_KEY)
 
 
 def _closed(path: str, opening: Opening) -> RequestRejected:

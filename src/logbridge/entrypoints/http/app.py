@@ -33,6 +33,7 @@ from logbridge.entrypoints.http.recorded import RequestTracing
 from logbridge.entrypoints.http.routes import api_routes, operations, root_of
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
+from logbridge.entrypoints.http.stream import Stream
 from logbridge.entrypoints.http.tail import Tail
 from logbridge.entrypoints.http.watch_endpoints import MetricsEndpoint, StatsEndpoint
 from logbridge.entrypoints.rates import Rates
@@ -92,6 +93,7 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     )
     parts = Parts(
         endpoints,
+        Stream(container.stream_bridge(), gate, settings, lifecycle),
         Otlp(bridge, gate, settings),
         LoadTest(bridge, gate, settings, lifecycle, utc_now),
         Export(bridge, gate, lifecycle, utc_now),

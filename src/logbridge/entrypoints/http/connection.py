@@ -12,7 +12,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from logbridge.entrypoints.http import refused
-from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of
+from logbridge.entrypoints.http.exchange import EXTENSIONS, Exchange, Signal, bytes_of, head_bytes, lasts
 from logbridge.entrypoints.http.flow import Flow
 from logbridge.entrypoints.http.lifecycle import Connections, Lifecycle
 from logbridge.entrypoints.http.meter import RequestMeter
@@ -222,6 +222,8 @@ class StoppableHttp(HttpToolsProtocol):
         until_s = self._since_s + self.flow.paused_s() - self._paused_before_s
         if self._stage == _HEAD:
             return until_s + self._settings.head_timeout_s
+        if lasts(self.cycle):
+            return until_s + self._settings.stream_idle_timeout_s
         return until_s + self._settings.body_timeout_s + self._fed_bytes / self._settings.body_bytes_per_s_min
 
     @property
@@ -231,9 +233,11 @@ class StoppableHttp(HttpToolsProtocol):
     def _cut_off(self) -> None:
         if self._stage == _BETWEEN or (self._stage == _BODY and self.cycle.response_complete):
             self.part()
+        elif self._stage == _HEAD:
+            self._refuse(refused.head_too_slow(self._settings))
         else:
             self._refuse(
-                (refused.head_too_slow if self._stage == _HEAD else refused.body_too_slow)(self._settings)
+                (refused.stream_idle if lasts(self.cycle) else refused.body_too_slow)(self._settings)
             )
 
     def _begin_clock(self) -> None:
@@ -244,24 +248,22 @@ class StoppableHttp(HttpToolsProtocol):
         """A request has not come as a whole: start its clock, and see that it does not grow too large."""
         if not self._since_s:
             self._begin_clock()
+            timeout_s = self._settings.body_timeout_s
             if self._stage == _HEAD:
-                self._fed_bytes = self._fed_bytes or self._head_bytes()
-                self._wake_by(self._since_s + self._settings.head_timeout_s)
-            else:
-                self._wake_by(self._since_s + self._settings.body_timeout_s)
+                self._fed_bytes = self._fed_bytes or head_bytes(self.url, self.headers)
+                timeout_s = self._settings.head_timeout_s
+            self._wake_by(self._since_s + timeout_s)
         if self._stage == _HEAD:
             if self._fed_bytes > self._settings.head_bytes_max:
                 self._refuse(refused.head_too_large(self._settings))
             return
+        if lasts(self.cycle):
+            self._begin_clock()
         self._empty_bytes += size_bytes
         if self._empty_bytes > max(size_bytes, self._settings.head_bytes_max):
             self._refuse(refused.head_too_large(self._settings))
         elif self.cycle.response_complete and self._fed_bytes > self._settings.body_bytes_max:
             self.part()  # it was answered, and nobody reads the rest
-
-    def _head_bytes(self) -> int:
-        """Bytes of the head that have been read, less those of a line that is not complete."""
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse(self, why: refused.Refused) -> None:
         """The connection ends with this answer; with the one under way, if that is another request's."""
@@ -350,7 +352,7 @@ class StoppableHttp(HttpToolsProtocol):
             app = self._marked(cycle.refusing(refused.HOSTS))
         # What was fed is no less than the head, and rarely too much: only then the head itself is counted.
         bytes_max = self._settings.head_bytes_max
-        if self._fed_bytes > bytes_max and self._head_bytes() > bytes_max:
+        if self._fed_bytes > bytes_max and head_bytes(self.url, self.headers) > bytes_max:
             app = self._marked(cycle.refusing(refused.head_too_large(self._settings)))
         self._stage = _BODY
         self._since_s = 0.0

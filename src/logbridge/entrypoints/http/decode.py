@@ -189,10 +189,11 @@ def _decode_one_by_one(body: bytes, check_size: Callable[[int], None]) -> list[E
     except msgspec.DecodeError:
         raws = _split_leniently(text)
     check_size(len(raws))
-    return [raw if isinstance(raw, InvalidEntry) else _decode_raw(raw) for raw in raws]
+    return [raw if isinstance(raw, InvalidEntry) else decode_raw(raw) for raw in raws]
 
 
-def _decode_raw(raw: bytes) -> EntryDraft | InvalidEntry:
+def decode_raw(raw: bytes) -> EntryDraft | InvalidEntry:
+    """The draft of one entry among others; InvalidEntry stands for one that cannot be read."""
     try:
         return decode_entry(raw)
     except InvalidEntry as error:

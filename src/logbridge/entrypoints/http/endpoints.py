@@ -37,7 +37,7 @@ from logbridge.entrypoints.http.schema import (
     query_result,
     service_info,
 )
-from logbridge.entrypoints.results import BatchResult, WriteResult, batch_result, write_result
+from logbridge.entrypoints.results import MAYBE_WRITTEN, BatchResult, WriteResult, batch_result, write_result
 from logbridge.entrypoints.settings import Settings
 
 
@@ -109,7 +109,7 @@ class Endpoints:
         if not isinstance(outcome, Accepted):
             return outcome_problem(outcome, result)
         if outcome.spooled:
-            return ok(result, 202, _applied(asked))
+            return ok(result, 202, applied(asked))
         return ok(result)
 
     def _decoded(self, body: bytes) -> EntryDraft:
@@ -127,7 +127,7 @@ class Endpoints:
         result = batch_result(outcomes)
         if result.success_count:
             spooled = any(isinstance(outcome, Accepted) and outcome.spooled for outcome in outcomes)
-            return ok(result, 202, _applied(asked)) if spooled else ok(result)
+            return ok(result, 202, applied(asked)) if spooled else ok(result)
         return gravest_problem(outcomes, f"{nothing_written(outcomes)}; {result.errors[0]}", result)
 
     async def health(self, scope: Scope, _receive: Receive) -> Answer:
@@ -162,12 +162,13 @@ class Endpoints:
         return ok(Probe("ready"))
 
 
-def _applied(asked: Asked) -> dict[str, str]:
+def applied(asked: Asked) -> dict[str, str]:
+    """The headers of an answer to a write that is on the disk here (RFC 7240, section 3)."""
     return {"Preference-Applied": "respond-async"} if asked.durable else {}
 
 
 def nothing_written(outcomes: Iterable[Outcome]) -> str:
     """What to say where none of the outcomes is an acceptance."""
     if any(isinstance(outcome, Unknown) for outcome in outcomes):
-        return "nothing was acknowledged, some of it may have been written"
+        return MAYBE_WRITTEN
     return "nothing was written"

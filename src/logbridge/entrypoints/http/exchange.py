@@ -22,6 +22,18 @@ logger = logging.getLogger(__name__)
 
 # What a scope says of the messages that ``send`` takes besides ASGI's own ones (ASGI, "Extensions").
 EXTENSIONS: dict[str, dict[str, Any]] = {WHOLE: {}}
+# In a scope: its body is a stream, see LOGBRIDGE_STREAM_IDLE_TIMEOUT_S.
+LASTING = "logbridge.request.lasting"
+
+
+def head_bytes(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    """Bytes of a head as far as it has been read, less those of a line that is not complete."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def lasts(cycle: RequestResponseCycle) -> bool:
+    """Whether its body may take as long as it likes, as long as something comes."""
+    return LASTING in cycle.scope and not cycle.response_complete
 
 
 class Signal:

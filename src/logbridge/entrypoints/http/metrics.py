@@ -19,7 +19,7 @@ from logbridge.domain.measures import OUTCOMES, SECONDS, Counts, Distribution, W
 from logbridge.domain.outcome import Cause
 from logbridge.entrypoints.board import Report
 from logbridge.entrypoints.http.meter import Refusal
-from logbridge.entrypoints.http.stats import oldest_age_s
+from logbridge.entrypoints.http.stats import oldest_age_s, spool_bytes_max
 from logbridge.entrypoints.settings import Settings
 from logbridge.entrypoints.vitals import Look
 
@@ -147,7 +147,7 @@ def _gauges(running: Sequence[Report], settings: Settings) -> Iterator[Metric]:
 
 
 def _spool(status: Waiting, settings: Settings, look: Look) -> Iterator[Metric]:
-    bytes_max = settings.spool_bytes_max * len(look.seen.running)
+    bytes_max = spool_bytes_max(look, settings)
     gauges = (
         ("logs", "Logs that wait in the spool.", status.entries),
         ("bytes", "Bytes of the spool.", status.bytes),

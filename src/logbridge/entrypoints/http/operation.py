@@ -15,6 +15,7 @@ from logbridge.entrypoints.http.otlp import Otlp
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import Problem
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
+from logbridge.entrypoints.http.stream import Stream
 from logbridge.entrypoints.http.tail import Tail
 from logbridge.entrypoints.http.watch_endpoints import MetricsEndpoint, StatsEndpoint
 
@@ -40,10 +41,14 @@ class Parameter(Struct, frozen=True):
     where: str = "query"
 
 
+STRANGERS = "Without keys it answers callers on this machine only, unless LOGBRIDGE_OPEN has read."
+
+
 class Parts(Struct, frozen=True):
     """What answers the operations."""
 
     endpoints: Endpoints
+    stream: Stream
     otlp: Otlp
     load_test: LoadTest
     export: Export
@@ -81,6 +86,7 @@ _WHY = {
     400: "Not JSON, or over a limit that the settings name.",
     401: "No key, or one that is unknown, revoked or expired.",
     403: "Closed to strangers, or the key lacks the scope or is not for that service.",
+    408: "Nothing came for too long.",
     409: "This log_id is taken by other content.",
     413: "The body or the log is too large.",
     415: "A media type or an encoding that is not supported.",
@@ -96,6 +102,7 @@ _DETAILS = {
     401: "/api/v1/logs/write needs a key: send Authorization: Bearer KEY or X-API-Key: KEY",
     403: "/api/v1/logs/query answers callers on this machine only; LOGBRIDGE_OPEN=read opens it to others, "
     "LOGBRIDGE_KEYS_FILE to those with a key",
+    408: "nothing came for LOGBRIDGE_STREAM_IDLE_TIMEOUT_S=300 seconds",
     409: "this log_id is taken by other content",
     413: "the body is larger than LOGBRIDGE_BODY_BYTES_MAX=20971520 bytes",
     415: "Content-Type text/plain is not supported; send application/json",

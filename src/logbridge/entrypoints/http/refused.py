@@ -44,3 +44,9 @@ def body_too_slow(settings: Settings) -> Refused:
         f"one for each LOGBRIDGE_BODY_BYTES_PER_S_MIN={settings.body_bytes_per_s_min} bytes",
         Refusal.BODY_TOO_SLOW,
     )
+
+
+def stream_idle(settings: Settings) -> Refused:
+    """A stream's client sent nothing for too long."""
+    limit = f"LOGBRIDGE_STREAM_IDLE_TIMEOUT_S={settings.stream_idle_timeout_s:g}"
+    return Refused(408, f"nothing came for {limit} seconds", Refusal.BODY_TOO_SLOW)

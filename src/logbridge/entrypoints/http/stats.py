@@ -271,12 +271,17 @@ def _spool(look: Look, status: Waiting, settings: Settings) -> SpoolShown:
     return SpoolShown(
         entries=status.entries,
         bytes=status.bytes,
-        bytes_max=settings.spool_bytes_max * len(look.seen.running),
+        bytes_max=spool_bytes_max(look, settings),
         oldest_age_seconds=oldest_age_s(status, look.now_s),
         dead_letters=status.dead,
         delivered=status.delivered,
         resent=status.resent,
     )
+
+
+def spool_bytes_max(look: Look, settings: Settings) -> int:
+    """The most that the spool may have: of a stream that all share once, else for each worker."""
+    return settings.spool_bytes_max * (1 if settings.spool_is_shared else len(look.seen.running))
 
 
 def oldest_age_s(status: Waiting, now_s: float) -> float:

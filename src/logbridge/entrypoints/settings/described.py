@@ -23,7 +23,7 @@ _CONTRACT_NAMES = frozenset(
 )
 PREFIX = "LOGBRIDGE_"
 # Their values are shown to nobody.
-SECRETS = frozenset(("key", "sink_key", "sink_headers"))
+SECRETS = frozenset(("key", "sink_key", "sink_headers", "spool_password"))
 _PASSWORD = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 # What each limit holds for. Those of each worker hold in each of several: together they allow as much more.
 HOLDS_FOR = {
@@ -50,6 +50,8 @@ HOLDS_FOR = {
     "head_timeout_s": "each request",
     "body_timeout_s": "each request",
     "body_bytes_per_s_min": "each request",
+    "stream_idle_timeout_s": "each request",
+    "stream_batch_timeout_s": "each batch",
     "idle_timeout_s": "each connection",
     "connections_max": "each worker",
     "key_rate": "each worker",

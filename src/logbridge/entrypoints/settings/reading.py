@@ -163,6 +163,7 @@ def _check_together(settings: Settings) -> None:
         )
     _check_pairs(settings)
     _check_headers(settings)
+    _check_queue(settings)
     if settings.keys_file and settings.open:
         reason = "strangers have no rights where LOGBRIDGE_KEYS_FILE asks for keys; set one of the two"
         raise InvalidSetting("LOGBRIDGE_OPEN", text_of("open", settings.open), reason)
@@ -201,6 +202,22 @@ def _check_pairs(settings: Settings) -> None:
         if getattr(settings, authority) and not getattr(settings, cert):
             reason = f"needs {variable_of(cert)}: without TLS no client shows a certificate"
             raise InvalidSetting(variable_of(authority), getattr(settings, authority), reason)
+
+
+def _check_queue(settings: Settings) -> None:
+    """What only a spool in NATS JetStream has is not given to another one."""
+    for field in ("spool_user", "spool_password", "spool_ca"):
+        text = getattr(settings, field)
+        if text and not settings.spool_is_shared:
+            reason = "is for LOGBRIDGE_SPOOL=nats://host:port or tls://host:port"
+            raise InvalidSetting(variable_of(field), shown(field, text), reason)
+    if settings.spool_password and not settings.spool_user:
+        reason = "needs LOGBRIDGE_SPOOL_USER beside it"
+        raise InvalidSetting("LOGBRIDGE_SPOOL_PASSWORD", shown("spool_password", "x"), reason)
+    if settings.spool_ca and not settings.spool.startswith("tls:"):
+        raise InvalidSetting(
+            "LOGBRIDGE_SPOOL_CA", settings.spool_ca, "is for tls://host:port: nats:// has no TLS"
+        )
 
 
 def explain(

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from logbridge.entrypoints.settings.queue_url import is_queue_url
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Opening = Literal["read", "test"]
@@ -113,18 +115,34 @@ class Settings(Struct, frozen=True, kw_only=True):
     spool: Annotated[
         str,
         Meta(
-            description="where durable writes wait: sqlite:///directory (sqlite:////absolute); "
+            description="where durable writes wait: sqlite:///directory (sqlite:////absolute), or a stream "
+            "of NATS JetStream: nats://host:port?stream=name, tls:// with TLS; "
             "empty means none, and sqlite:///./data/spool with LOGBRIDGE_ACK=durable"
         ),
     ] = ""
     spool_bytes_max: Annotated[
         int,
-        Meta(ge=65_536, le=2**50, description="the most bytes of entries in the spool; for each worker"),
+        Meta(
+            ge=65_536,
+            le=2**50,
+            description="the most bytes of entries in the spool; for each worker, of a stream for all",
+        ),
     ] = 1_073_741_824
     spool_disk_free_bytes_min: Annotated[
         int,
         Meta(ge=0, le=2**50, description="bytes of the disk that the spool leaves free"),
     ] = 268_435_456
+    spool_user: Annotated[
+        str, Meta(description="who the bridge is to the NATS servers; empty means they ask nobody")
+    ] = ""
+    spool_password: Annotated[str, Meta(description="the password of LOGBRIDGE_SPOOL_USER; secret")] = ""
+    spool_ca: Annotated[
+        str,
+        Meta(
+            description="PEM file of the CAs that the servers of a tls:// spool are checked with; "
+            "empty means the usual ones"
+        ),
+    ] = ""
     request_timeout_s: Annotated[
         Seconds, Meta(description="seconds that a write or query may take where the caller names no time")
     ] = 10.0
@@ -245,6 +263,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_bytes_per_s_min: Annotated[
         int, Meta(ge=1, le=2**31, description="the slowest that a body may arrive, in bytes a second")
     ] = 1024
+    stream_idle_timeout_s: Annotated[
+        Seconds, Meta(description="seconds that a stream of lines may bring nothing before it is ended")
+    ] = 300.0
+    stream_batch_timeout_s: Annotated[
+        Seconds,
+        Meta(description="seconds that lines of a stream wait for room, or for a log service that is away"),
+    ] = 60.0
     idle_timeout_s: Annotated[
         Seconds, Meta(description="seconds that a connection may be idle between requests")
     ] = 75.0
@@ -295,6 +320,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def spool_url(self) -> str:
         """LOGBRIDGE_SPOOL, or its default where durable writes need one; empty for no spool."""
         return self.spool or ("sqlite:///./data/spool" if self.ack == "durable" else "")
+
+    @property
+    def spool_is_shared(self) -> bool:
+        """Whether all workers, and other bridges, have one spool together."""
+        return is_queue_url(self.spool)
 
     @property
     def bridge_url(self) -> str:

@@ -4,6 +4,9 @@ import re
 from ipaddress import ip_network
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from logbridge.domain.policy import QueuePolicy
+from logbridge.entrypoints.settings.queue_url import is_queue_url, parse_queue_url
+
 OTLP_HTTP_SINKS = frozenset(("otlp+http", "otlp+https"))
 OTLP_SINKS = frozenset(("otlp", "otlps")) | OTLP_HTTP_SINKS
 # What LOGBRIDGE_SINK_CA and its like are for.
@@ -108,12 +111,20 @@ def check_store_url(url: str) -> tuple[str, str]:
     return "sqlite", path
 
 
-def check_spool_url(url: str) -> str:
-    """A spool URL as the path of its directory. Raises ValueError that says what is allowed."""
+def check_spool_url(url: str) -> str | QueuePolicy:
+    """A spool URL as the path of its directory, or as a stream.
+
+    Raises ValueError that says what is allowed.
+    """
+    if is_queue_url(url):
+        return parse_queue_url(url)
     parts = urlsplit(url)
     path = parts.path[1:]
     if parts.scheme != "sqlite" or parts.netloc or not path:
-        raise ValueError("allowed is sqlite:///directory (sqlite:////directory from the root)")
+        raise ValueError(
+            "allowed is sqlite:///directory (sqlite:////directory from the root) or "
+            "nats://host:port,host:port?stream=name"
+        )
     return path
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logbridge.adapters.delivery.retry import Retry
+from logbridge.adapters.delivery.retry import Retry, passes_in_time
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
@@ -201,3 +201,27 @@ def test_the_answers_agree_with_a_plain_model(
             assert written <= 1
         if isinstance(outcome, Failed | Unknown):
             assert outcome.cause in (Cause.UNAVAILABLE, Cause.NO_ANSWER)
+
+
+def test_a_rule_of_its_own() -> None:
+    """With one, what is known not to be written goes again as soon as whoever failed it says that it may."""
+
+    async def write_patiently(sink: Scripted) -> Sequence[Outcome]:
+        loop = asyncio.get_running_loop()
+        link = Retry(sink, POLICY, loop.time, lambda: 1.0, may_go_again=passes_in_time)
+        return await link.write([make_entry(id=each) for each in "abc"], deadline=Deadline(now_s() + 60))
+
+    sink = Scripted({"a": ["give up"], "b": ["lose"], "c": ["break"]}, after_s=3.0)
+    outcomes = run_simulated(write_patiently(sink))
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Unknown, Unknown]
+    (first_s, _), (second_s, ids) = sink.attempts
+    assert (second_s - first_s, ids) == (3.0, ["a"])
+
+
+def test_what_passes_in_time() -> None:
+    """A failure for good does not, nor one without a word of when, nor that the bridge stops."""
+    again, away = Failed("x", "full"), Failed("x", "away", retry_after_s=1.0, may_go_again=False)
+    over = Failed("x", "over", Cause.OVERLOADED, may_go_again=False)
+    stopping = Failed("x", "stopping", Cause.STOPPING, 1.0)
+    outcomes = [again, away, over, stopping, Unknown("x", "lost", may_go_again=True), Refused("x", "no")]
+    assert [passes_in_time(outcome) for outcome in outcomes] == [True, True, False, False, False, False]

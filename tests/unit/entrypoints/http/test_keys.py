@@ -1,5 +1,7 @@
 """Keys over HTTP: who is let in, as whom, and what everybody else is told."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ from logbridge.adapters.keys.file import KeysFile
 from logbridge.adapters.keys.ring import new_key
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.access import Key, Scope
+from logbridge.domain.timestamp import epoch_us
 from logbridge.entrypoints.http.sessions import Sessions
 from logbridge.entrypoints.settings import Settings
 from tests.factories import make_entry
@@ -276,3 +279,55 @@ async def test_the_document_says_which_operations_need_a_key(keys: Keys) -> None
         assert ({} in security) is optional
         assert {name for each in security for name in each} == set(document["components"]["securitySchemes"])
         assert "security" not in document["paths"]["/livez"]["get"]
+
+
+async def test_a_stream_needs_the_scope_to_write(keys: Keys) -> None:
+    """Another scope is 403, no key 401, before a byte of it is read."""
+    async with serving(settings=keys.settings) as client:
+        for headers, status in (({}, 401), (keys.of("read"), 403), (keys.of("write"), 200)):
+            answer = await client.post(f"{API}/stream", content=b'{"message":"m"}\n', headers=headers)
+            assert answer.status_code == status
+
+
+async def test_a_bound_key_streams_as_its_service_only(keys: Keys) -> None:
+    """A line of another service fails alone; one that names none is the key's."""
+    sink = MemorySink()
+    body = b'{"message":"m","service_name":"other"}\n{"message":"mine"}\n'
+    async with serving(sink, keys.settings) as client:
+        told = (await client.post(f"{API}/stream", content=body, headers=keys.of("shop"))).json()
+    assert [(error["line"], "for shop" in error["error_message"]) for error in told["errors"]] == [(1, True)]
+    assert [entry.service_name for entry in sink.entries] == ["shop"]
+
+
+async def test_a_stream_ends_with_its_key(keys: Keys) -> None:
+    """Once the key is revoked no batch is begun: 401, which counts what was written before."""
+    sink = MemorySink()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b'{"message":"m"}\n'
+            await asyncio.sleep(0.01)
+            if sink.entries and not revoked:
+                revoked.append(
+                    KeysFile(Path(keys.settings.keys_file)).revoke("write", "2024-08-30T10:30:45Z")
+                )
+
+    revoked: list[Any] = []
+    async with serving(sink, keys.settings) as client:
+        answer = await client.post(f"{API}/stream", content=endless(), headers=keys.of("write"))
+    told = answer.json()
+    assert (answer.status_code, "revoked" in told["stopped"]) == (401, True)
+    assert answer.headers["www-authenticate"]
+    assert told["success_count"] == told["lines_read"] == len(sink.entries) > 0
+
+
+async def test_a_stream_keeps_its_rate(keys: Keys) -> None:
+    """Each batch counts as a request: beyond the rate the stream waits, and loses no line."""
+    sink = MemorySink()
+    settings = replace(keys.settings, key_rate="2/s", max_batch_size=1)
+    async with serving(sink, settings) as client:
+        body = b'{"message":"m"}\n' * 5
+        answer = await client.post(f"{API}/stream", content=body, headers=keys.of("write"))
+    assert answer.json()["success_count"] == len(sink.entries) == 5
+    began, *_, ended = (entry.timestamp for entry in sink.entries)
+    assert epoch_us(ended) - epoch_us(began) >= 1_000_000

@@ -28,25 +28,37 @@ class PrivateLoop:
         self.pid = os.getpid()
         self.open_containers: set[Container] = set()
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()  # the end of the program waits for these
+        self._until_exit: set[asyncio.Task[Any]] = set()  # and not for these
         self._thread = threading.Thread(target=self._loop.run_forever, name="logbridge", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
         """Begin work here and await it in the caller's loop; cancelling the wait lets the work go on."""
-        return asyncio.wrap_future(self._begin(work))
+        return asyncio.wrap_future(self._begin(work, self._tasks))
 
-    def _begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+    def wait_for(self, work: Coroutine[Any, Any, T], *, until_exit: bool = False) -> T:
+        """Do work here while the calling thread waits; interrupting the wait lets the work go on.
+
+        until_exit: the end of the program cuts it off: whoever began it has waited as long as it may.
+        Raises LoopGone, also where the loop would wait for itself.
+        """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise LoopGone("logbridge's own thread cannot wait for itself: a sink may await, and never block")
+        return self._begin(work, self._until_exit if until_exit else self._tasks).result()
+
+    def _begin(self, work: Coroutine[Any, Any, T], tasks: set[asyncio.Task[Any]]) -> "Future[T]":
         # Not run_coroutine_threadsafe: it hands a cancellation on to the work.
         answer: Future[T] = Future()
 
         def begin() -> None:
             task = self._loop.create_task(work)
-            self._tasks.add(task)
+            tasks.add(task)
             task.add_done_callback(deliver)
 
         def deliver(task: "asyncio.Task[T]") -> None:
-            self._tasks.discard(task)
+            tasks.discard(task)
             if task.cancelled():
                 answer.cancel()
                 return
@@ -67,22 +79,26 @@ class PrivateLoop:
             ) from None
         return answer
 
-    async def close(self, container: Container) -> None:
-        """Close a container that was opened here; a second call does nothing."""
+    async def close(self, container: Container, within_s: float | None = None) -> None:
+        """Close a container that was opened here; a second call does nothing.
+
+        within_s: seconds for what is in flight, which is answered as unknown then; None lets it end by its
+        own deadline.
+        """
         if container in self.open_containers:
             self.open_containers.discard(container)
-            await close(container)
+            await close(container, within_s)
 
     def let_go(self, container: Container) -> None:
         """Close the container of a client that was dropped without aclose."""
         if self.pid == os.getpid() and self._thread.is_alive():
-            self._begin(self.close(container))
+            self._begin(self.close(container), self._tasks)
 
     def stop(self) -> None:
         """Finish what was begun (each write ends by its deadline), close what is open, and end the thread."""
         if self.pid != os.getpid():
             return
-        self._begin(self._finish()).result()
+        self._begin(self._finish(), self._tasks).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -91,7 +107,11 @@ class PrivateLoop:
         begun = self._tasks - {asyncio.current_task()}
         await asyncio.gather(*begun, return_exceptions=True)
         for container in list(self.open_containers):
-            await self.close(container)
+            await self.close(container, 0 if self._until_exit else None)
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # at a sink that was handed in, and hangs
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 class _OwnLoop:

@@ -1,0 +1,1 @@
+"""A spool in NATS JetStream: a durable queue that many bridges and workers share."""

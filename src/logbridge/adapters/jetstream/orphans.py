@@ -1,0 +1,78 @@
+"""Orphans: messages that are in the stream and that its consumer believes to be settled.
+
+nats-server 2.9 leaves them behind now and then when a server that was killed comes back and leads the stream.
+Nobody is given them any more, and they fill it. Whether each was really settled is not known, so none is
+removed: a new consumer gives all of them again, and the log service knows those by their ids that it has.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from logbridge.adapters.jetstream.connection import ApiError, QueueAway
+from logbridge.adapters.jetstream.streams import CONSUMER, consumer_config
+from logbridge.domain.policy import QueuePolicy
+
+logger = logging.getLogger(__name__)
+
+# Acknowledgements that are under way are no sign of it: so it must look the same twice.
+LOOK_EVERY_S = 5.0
+
+
+class Api(Protocol):
+    """JetStream's API, as Connection.call gives it."""
+
+    async def call(self, path: str, **body: Any) -> dict[str, Any]: ...
+
+
+class Orphans:
+    """Looks for them where there is nothing to take, and has them given again."""
+
+    def __init__(
+        self, connection: Api, policy: QueuePolicy, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._connection = connection
+        self._policy = policy
+        self._monotonic = monotonic
+        self._look_at_s = monotonic() + LOOK_EVERY_S
+        self._seen: tuple[int, int, int] | None = None
+
+    async def look(self) -> int:
+        """How many are given again from now on, 0 almost always."""
+        if not self._policy.create or self._monotonic() < self._look_at_s:
+            return 0
+        self._look_at_s = self._monotonic() + LOOK_EVERY_S
+        try:
+            seen = await self._look()
+            if seen is None or seen != self._seen:
+                self._seen = seen
+                return 0
+            await self._give_again()
+        except (QueueAway, ApiError) as error:
+            logger.debug("the stream %s cannot be looked into now: %s", self._policy.stream, error)
+            return 0
+        count, self._seen = seen[0], None
+        logger.warning(
+            "%d logs in the stream %s were given to nobody, and are given again: possible duplicates",
+            count,
+            self._policy.stream,
+        )
+        return count
+
+    async def _look(self) -> tuple[int, int, int] | None:
+        """How many there are, the first and the last; None without any."""
+        stream = (await self._connection.call(f"STREAM.INFO.{self._policy.stream}"))["state"]
+        consumer = await self._connection.call(f"CONSUMER.INFO.{self._policy.stream}.{CONSUMER}")
+        all_given = consumer["delivered"]["stream_seq"] >= stream["last_seq"]
+        if not stream["messages"] or consumer["num_ack_pending"] or not all_given:
+            return None
+        return stream["messages"], stream["first_seq"], stream["last_seq"]
+
+    async def _give_again(self) -> None:
+        name = self._policy.stream
+        await self._connection.call(f"CONSUMER.DELETE.{name}.{CONSUMER}")
+        config = consumer_config(self._policy)
+        await self._connection.call(
+            f"CONSUMER.DURABLE.CREATE.{name}.{CONSUMER}", stream_name=name, config=config
+        )

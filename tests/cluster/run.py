@@ -1,0 +1,218 @@
+"""One run: who is killed when, and what was acknowledged against what is stored."""
+
+import contextlib
+import itertools
+import re
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+
+from tests.integration.nats_servers import NatsServer, nats_cluster, spool_url
+from tests.integration.processes import bridge, end, free_port, log_service, read_until, start, until
+from tests.integration.served import API
+
+WRITERS = 4
+BATCH = 10
+
+
+class Ledger(NamedTuple):
+    """Counts of logs. acknowledged: by a 202. lost: of these, not stored. doubled: copies after the first."""
+
+    sent: int
+    acknowledged: int
+    refused: int
+    stored: int
+    lost: int
+    doubled: int
+    given_again: int
+    events: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether the promise was kept, of more than nothing."""
+        return bool(self.acknowledged) and not self.lost and not self.doubled
+
+
+class Load:
+    """Writers that go on until they are told to end; each log says its own number."""
+
+    def __init__(self, urls: list[str]) -> None:
+        self.acknowledged: set[str] = set()
+        self.sent = 0
+        self._numbers = itertools.count(1)
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._write, args=(urls[number % len(urls)],))
+            for number in range(WRITERS)
+        ]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, url: str) -> None:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            while not self._stop.is_set():
+                names = [f"log {next(self._numbers)}" for _ in range(BATCH)]
+                entries = [{"message": name, "service_name": "cluster"} for name in names]
+                answer = client.post(f"{API}/batch", json={"log_entries": entries})
+                body = answer.json()
+                kept = [name for name, log_id in zip(names, body.get("log_ids", ()), strict=False) if log_id]
+                with self._lock:
+                    self.sent += BATCH
+                    if answer.status_code == 202 and body["success_count"] == BATCH:
+                        self.acknowledged.update(names)
+                    elif answer.status_code == 202:
+                        self.acknowledged.update(kept)
+
+    def more(self, count: int) -> None:
+        """Returns once so many more logs are acknowledged."""
+        before = len(self.acknowledged)
+        until(lambda: len(self.acknowledged) >= before + count)
+
+
+@contextlib.contextmanager
+def worker(folder: Path, spool: str, sink: str) -> Iterator[subprocess.Popen[str]]:
+    """A ``logbridge forward``, which must end without a fault."""
+    process = start(folder, "forward", LOGBRIDGE_SPOOL=spool, LOGBRIDGE_SINK=sink)
+    try:
+        assert process.stderr is not None
+        read_until(process.stderr, "forwards from")
+        yield process
+    finally:
+        code, err = end(process)
+        with (folder / "forward.log").open("a") as log:
+            log.write(err)
+        assert code in (0, -signal.SIGKILL), err
+
+
+def given_again(folder: Path) -> int:
+    """Logs that the stream had left behind, as the workers told when they ended."""
+    told = "".join(log.read_text() for log in folder.glob("*/forward.log"))
+    return sum(map(int, re.findall(r"(\d+) logs in the stream \w+ were given to nobody", told)))
+
+
+def stored(folder: Path) -> Counter[str]:
+    """How often each log is in the log service's store."""
+    with contextlib.closing(sqlite3.connect(f"file:{folder / 'logs.db'}?mode=ro", uri=True)) as store:
+        return Counter(message for (message,) in store.execute("SELECT message FROM logs"))
+
+
+def run(folder: Path, seconds: float, told: Callable[[str], None]) -> Ledger:
+    """Everything at least once, and the rounds again until the seconds are over."""
+    events: list[str] = []
+
+    def tell(what: str) -> None:
+        events.append(what)
+        told(what)
+
+    port = free_port()
+    sink = f"grpc://127.0.0.1:{port}"
+    for name in ("bridge", "one", "two"):
+        (folder / name).mkdir()
+    ends_s = time.monotonic() + seconds
+    with nats_cluster(folder) as servers, contextlib.ExitStack() as stack:
+        spool = spool_url(servers, stream="logs", replicas=3, deliver="false", ack_wait_s=3)
+        entrance = stack.enter_context(
+            bridge(folder / "bridge", sink, LOGBRIDGE_ACK="durable", LOGBRIDGE_SPOOL=spool)
+        )
+        until(lambda: entrance.client.get("/readyz").status_code == 200)
+        service = stack.enter_context(_service(folder, port))
+        stack.enter_context(worker(folder / "two", spool, sink))
+        with Load([str(entrance.client.base_url)]) as load:
+            while True:
+                _round(folder, port, sink, spool, servers, service, load, tell)
+                if time.monotonic() >= ends_s:
+                    break
+        until(lambda: not entrance.client.get(f"{API}/stats").json()["spool"]["entries"])
+        service.away()
+        found = stored(folder)
+    return Ledger(
+        sent=load.sent,
+        acknowledged=len(load.acknowledged),
+        refused=load.sent - len(load.acknowledged),
+        stored=len(found),
+        lost=len(load.acknowledged - found.keys()),
+        doubled=sum(count - 1 for count in found.values()),
+        given_again=given_again(folder),
+        events=tuple(events),
+    )
+
+
+class _Service:
+    """The log service, which can go away and come back."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder, self._port = folder, port
+        self._stack = contextlib.ExitStack()
+
+    def come(self) -> None:
+        """Start it."""
+        self._stack.enter_context(log_service(self._folder, self._port))
+
+    def away(self) -> None:
+        """End it."""
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def _service(folder: Path, port: int) -> Iterator[_Service]:
+    service = _Service(folder, port)
+    service.come()
+    try:
+        yield service
+    finally:
+        service.away()
+
+
+def _round(
+    folder: Path,
+    port: int,
+    sink: str,
+    spool: str,
+    servers: list[NatsServer],
+    service: _Service,
+    load: Load,
+    tell: Callable[[str], None],
+) -> None:
+    until(lambda: any(server.leads("logs") for server in servers))
+    follower = next(server for server in servers if not server.leads("logs"))
+    with worker(folder / "one", spool, sink) as doomed:
+        load.more(300)
+        tell(f"{follower.name} killed")
+        follower.kill()
+        load.more(300)
+        tell("a worker killed")
+        doomed.kill()
+    tell(f"{follower.name} back")
+    follower.start()
+    follower.wait()
+    load.more(300)
+    until(lambda: any(server.leads("logs") for server in servers))
+    leader = next(server for server in servers if server.leads("logs"))
+    tell(f"{leader.name}, the leader, killed")
+    leader.kill()
+    load.more(300)
+    tell("the log service away")
+    service.away()
+    load.more(300)
+    tell("the log service back")
+    service.come()
+    leader.start()
+    leader.wait()
+    load.more(300)

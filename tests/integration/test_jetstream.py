@@ -1,0 +1,332 @@
+"""The spool in NATS JetStream, on a real server: what it keeps, what it gives, what it refuses."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from logbridge.adapters.jetstream.connection import Access, ApiError, Connection
+from logbridge.adapters.jetstream.spool import JetStreamSpool
+from logbridge.adapters.jetstream.streams import stream_configs
+from logbridge.adapters.memory import MemorySink
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.errors import StoreError
+from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
+from logbridge.domain.policy import QueuePolicy
+from logbridge.domain.ports import LogSink
+from logbridge.entrypoints.cli import run
+from logbridge.entrypoints.container import close, make_container, start
+from logbridge.entrypoints.settings import Settings
+from tests.certificates import Authority
+from tests.factories import make_entry, soon
+from tests.integration.nats_servers import NEEDS_NATS, NatsServer, nats_server, spool_url
+from tests.integration.processes import bridge, free_port, log_service, until
+from tests.integration.served import API
+from tests.sink_contract import SinkContract
+
+pytestmark = NEEDS_NATS
+BYTES_MAX = 2**28
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A server with JetStream and nothing in it."""
+    with nats_server(tmp_path / "nats") as server:
+        yield server
+
+
+def policy_of(server: NatsServer, **options: object) -> QueuePolicy:
+    return QueuePolicy((server.address,), stream="logs", subject="logs", **options)  # type: ignore[arg-type]  # as the URL gives them
+
+
+@asynccontextmanager
+async def opened(
+    server: NatsServer, bytes_max: int = BYTES_MAX, **options: object
+) -> AsyncIterator[JetStreamSpool]:
+    spool = JetStreamSpool(policy_of(server, **options), Access(), bytes_max)
+    try:
+        await spool.open()
+        yield spool
+    finally:
+        await spool.aclose()
+
+
+async def keep(spool: JetStreamSpool, entries: list[LogEntry]) -> None:
+    outcomes = await spool.append(entries, deadline=soon())
+    assert list(outcomes) == [Accepted(entry.id, spooled=True) for entry in entries]
+
+
+async def taken(spool: JetStreamSpool, entries_max: int = 100) -> list[LogEntry]:
+    found: list[LogEntry] = []
+    while batch := await spool.take(entries_max, 2**20):
+        found += [spooled.entry for spooled in batch]
+    return found
+
+
+async def give(server: NatsServer, path: str, **body: object) -> None:
+    """Call JetStream's API as an operator would."""
+
+    async def nothing(_: Connection) -> None:
+        pass
+
+    connection = Connection(policy_of(server), Access(), nothing)
+    try:
+        await connection.call(path, **body)
+    finally:
+        await connection.aclose()
+
+
+class TestDurableChain(SinkContract):
+    """The contract suite over the durable chain, as the container builds it, on a real stream."""
+
+    reads_back = False
+    follows = False
+    honours_ids = False
+
+    @pytest.fixture
+    async def sink(self, server: NatsServer) -> AsyncIterator[LogSink]:
+        container = make_container(Settings(ack="durable", spool=spool_url([server])), MemorySink())
+        chain = container.durable()
+        assert chain is not None
+        start(container)
+        yield chain
+        await close(container)
+
+
+async def test_kept_entries_are_given_until_they_are_settled(server: NatsServer) -> None:
+    """What was kept is given once, again after a restart of both sides, and not after delivery."""
+    entries = [make_entry(message=f"log {number}\x00日志") for number in range(250)]
+    async with opened(server, ack_wait_s=3) as spool:
+        await keep(spool, entries)
+        assert await taken(spool) == entries
+    server.kill()
+    server.start()
+    server.wait()
+    # A killed server may have forgotten what was given back: then it comes after ack_wait_s.
+    async with opened(server, ack_wait_s=3) as spool:
+        batch = list(await spool.take(1000, 2**20))
+        while len(batch) < len(entries):
+            batch += await spool.take(1000, 2**20)
+        assert sorted(spooled.entry.id for spooled in batch) == sorted(entry.id for entry in entries)
+        await spool.settle(batch, [])
+    async with opened(server) as spool:
+        assert await taken(spool) == []
+        assert (await spool.status()).delivered == 250
+
+
+async def test_two_workers_have_nothing_in_common(server: NatsServer) -> None:
+    """What one worker has in hand is not given to another one; closing gives it back at once."""
+    entries = [make_entry() for _ in range(20)]
+    async with opened(server) as one:
+        await keep(one, entries)
+        async with opened(server) as other:
+            first, second = await one.take(10, 2**20), await other.take(100, 2**20)
+            assert len(first) == len(second) == 10
+            await one.settle(first, [])
+        # The other one is closed and had settled nothing.
+        assert {entry.id for entry in await taken(one)} == {spooled.entry.id for spooled in second}
+        assert (await one.status()).resent == 10
+
+
+async def test_the_same_log_is_kept_once(server: NatsServer) -> None:
+    """The same log sent again is kept once; of another service, or with other content, it is another one."""
+    entry = make_entry(timestamp_assigned=True)
+    later = make_entry(id=entry.id, timestamp="2024-08-30T10:30:46Z", timestamp_assigned=True)
+    others = [make_entry(id=entry.id, service_name="other"), make_entry(id=entry.id, message="other")]
+    async with opened(server) as spool:
+        await keep(spool, [entry, *others])
+        await keep(spool, [later])
+        assert len(await taken(spool)) == 3
+
+
+async def test_a_batch_is_bounded_and_never_empty(server: NatsServer) -> None:
+    """A batch stays within its bytes; an entry that is over them by itself is given alone."""
+    async with opened(server) as spool:
+        await keep(spool, [make_entry(message="x" * 100_000) for _ in range(5)])
+        assert len(await spool.take(100, 250_000)) == 2
+        assert len(await spool.take(100, 50_000)) == 1
+
+
+async def test_dead_letters_go_to_a_stream_of_their_own(server: NatsServer) -> None:
+    """They leave the stream, are kept with the reason, and are counted."""
+    async with opened(server) as spool:
+        await keep(spool, [make_entry(id=f"{number}") for number in range(3)])
+        batch = await spool.take(10, 2**20)
+        await spool.settle(batch[:1], [(each, Refused("", "nein,\ndanke 不行")) for each in batch[1:]])
+        # The stream is told, and not waited for.
+        while (status := await spool.status()).waiting:
+            pass
+        assert (status.dead, status.delivered, status.buried) == (2, 1, 2)
+
+
+async def test_a_foreign_message_becomes_a_dead_letter(server: NatsServer) -> None:
+    """What somebody else put into the stream is not delivered and not lost."""
+    async with opened(server) as spool:
+        client = await spool._connection.open()
+        await client.publish("logs", b"hello")
+        await keep(spool, [make_entry(id="ours")])
+        assert [entry.id for entry in await taken(spool)] == ["ours"]
+        assert (await spool.status()).dead == 1
+
+
+async def test_a_full_stream_refuses(server: NatsServer) -> None:
+    """Nothing is lost for what is new: it is refused as overload, and readiness says so."""
+    async with opened(server, bytes_max=65_536) as spool:
+        outcomes = await spool.append([make_entry(message="x" * 10_000) for _ in range(10)], deadline=soon())
+        kept = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+        refused = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+        assert len(kept) + len(refused) == 10
+        assert {outcome.cause for outcome in refused} == {Cause.OVERLOADED}
+        assert "full" in refused[0].reason
+        assert len(await taken(spool)) == len(kept)
+
+
+async def test_an_entry_that_the_server_never_takes(tmp_path: Path) -> None:
+    """One over the server's max_payload is refused as too large: sending it again would not help."""
+    with nats_server(tmp_path / "nats", "max_payload: 2048") as server:
+        async with opened(server) as spool:
+            (outcome,) = await spool.append([make_entry(message="x" * 4096)], deadline=soon())
+    assert isinstance(outcome, Refused)
+    assert outcome.cause is Cause.TOO_LARGE
+
+
+async def test_nobody_is_acknowledged_while_the_server_is_away(server: NatsServer) -> None:
+    """Without an answer nothing is accepted; with the server back it goes on, without a restart."""
+    async with opened(server) as spool:
+        server.kill()
+        (outcome,) = await spool.append([make_entry()], deadline=soon(1))
+        assert isinstance(outcome, Failed | Unknown)
+        assert not (await spool.check()).reachable
+        server.start()
+        server.wait()
+        await keep(spool, [make_entry(id="after")])
+        assert "after" in [entry.id for entry in await taken(spool)]
+        assert (await spool.check()).reachable
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"retention": "interest"}, "its retention is interest, and must be workqueue"),
+        ({"storage": "memory"}, "its storage is memory, and must be file"),
+        ({"discard": "old"}, "its discard is old, and must be new"),
+        ({"subjects": ["other"]}, "its subjects lack logs"),
+        ({"max_age": 3_600_000_000_000}, "its max_age must be 0"),
+        ({"duplicate_window": 1_000_000_000}, "its duplicate_window is 1 s, and must be 120 s"),
+    ],
+)
+async def test_a_stream_that_would_lose_logs_is_refused(
+    server: NatsServer, change: dict[str, object], told: str
+) -> None:
+    """One line says what is wrong with it, and what it must be."""
+    wanted = stream_configs(policy_of(server), BYTES_MAX)[0] | change
+    await give(server, "STREAM.CREATE.logs", **wanted)
+    with pytest.raises(StoreError, match=told):
+        async with opened(server):
+            pass
+
+
+async def test_what_may_not_be_made_must_be_there(server: NatsServer) -> None:
+    """With create=false a missing stream is named, and nothing is made; what is there is used."""
+    with pytest.raises(StoreError, match="there is no stream 'logs'"):
+        async with opened(server, create=False):
+            pass
+    with pytest.raises(ApiError, match="not found"):
+        await give(server, "STREAM.INFO.logs")
+    async with opened(server) as spool:
+        await keep(spool, [make_entry()])
+    async with opened(server, create=False) as spool:
+        assert len(await taken(spool)) == 1
+
+
+async def test_replicas_need_a_cluster(server: NatsServer) -> None:
+    """A single server cannot keep three copies, and that is said at the start."""
+    with pytest.raises(StoreError, match="replicas > 1 not supported"):
+        async with opened(server, replicas=3):
+            pass
+
+
+async def test_strangers_are_not_let_in(tmp_path: Path) -> None:
+    """A wrong password stops the start, with the settings to look at and without the password."""
+    users = 'authorization { user: bridge, password: "s3cret" }'
+    with nats_server(tmp_path / "nats", users) as server:
+        right = JetStreamSpool(policy_of(server), Access("bridge", "s3cret"), BYTES_MAX)
+        await right.open()
+        await keep(right, [make_entry()])
+        await right.aclose()
+        wrong = JetStreamSpool(policy_of(server), Access("bridge", "wr0ng"), BYTES_MAX)
+        with pytest.raises(StoreError, match="LOGBRIDGE_SPOOL_PASSWORD") as told:
+            await wrong.open()
+        await wrong.aclose()
+    assert "wr0ng" not in str(told.value)
+
+
+def command(server: NatsServer, *arguments: str) -> int:
+    return run(["spool", *arguments, "--spool", spool_url([server], stream="logs")])
+
+
+async def fill(server: NatsServer) -> None:
+    """Two dead letters, and three entries that wait."""
+    async with opened(server) as spool:
+        await keep(spool, [make_entry(id=f"{number}", message=f"log {number}") for number in range(5)])
+        batch = await spool.take(2, 2**20)
+        await spool.settle([], [(each, Refused(each.entry.id, "no, thanks")) for each in batch])
+
+
+def test_the_commands(server: NatsServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """status, list, export, retry and purge do what they do with a spool on a disk."""
+    asyncio.run(fill(server))
+    assert command(server, "status") == 0
+    assert "files" not in capsys.readouterr().out
+    assert command(server, "status", "--json") == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["waiting"], status["dead"], status["damaged"]) == (3, 2, [])
+    assert status["oldest"].startswith("20")
+    assert command(server, "list", "--json", "--limit", "1") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert (json.loads(line)["reason"], json.loads(line)["entry"]["log_id"]) == ("no, thanks", "0")
+    assert command(server, "export", "--waiting") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["log_id"] for line in lines] == ["2", "3", "4"]
+    assert command(server, "retry") == 0
+    assert "2 dead letters wait again" in capsys.readouterr().out
+    assert command(server, "purge", "--waiting") == 2
+    assert "this deletes 5 waiting entries" in capsys.readouterr().err
+    assert command(server, "purge", "--waiting", "--yes") == 0
+    assert "5 deleted" in capsys.readouterr().out
+
+
+async def test_tls_is_checked(tmp_path: Path) -> None:
+    """tls:// needs a certificate of a CA that we know; another one is not spoken to."""
+    ours, others = Authority(tmp_path, "ours"), Authority(tmp_path, "others")
+    files = ours.issue("nats")
+    with nats_server(
+        tmp_path / "nats", f'tls {{ cert_file: "{files.chain}", key_file: "{files.key}" }}'
+    ) as server:
+        for authority, kept in ((ours, True), (others, False)):
+            spool = JetStreamSpool(policy_of(server, tls=True), Access(tls=authority.trusted()), BYTES_MAX)
+            (outcome,) = await spool.append([make_entry()], deadline=soon(4))
+            assert isinstance(outcome, Accepted) is kept
+            await spool.aclose()
+
+
+def test_a_bridge_alone_delivers(server: NatsServer, tmp_path: Path) -> None:
+    """One bridge with a stream answers 202, is ready, delivers, and says how much waits."""
+    port = free_port()
+    with (
+        log_service(tmp_path, port),
+        bridge(
+            tmp_path, f"grpc://127.0.0.1:{port}", LOGBRIDGE_ACK="durable", LOGBRIDGE_SPOOL=spool_url([server])
+        ) as alone,
+    ):
+        assert alone.write("hello").status_code == 202
+        until(lambda: alone.stored() == ["hello"])
+        assert alone.client.get("/readyz").status_code == 200
+        assert alone.client.get(f"{API}/stats").json()["spool"]["bytes_max"] == 2**30
+        assert "logbridge_spool_readable 1" in alone.client.get("/metrics").text
+        server.kill()
+        assert alone.client.get("/readyz").status_code == 503
+        assert alone.write("no", {"Request-Timeout": "1"}).status_code in (503, 504)
