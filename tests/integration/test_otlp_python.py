@@ -42,6 +42,9 @@ EXPECTED = {
     "scope.name": "tests",
     "scope.version": "1",
     "otel.flags": "1",
+    "otel.severity_number": "14",
+    "otel.severity_text": "odd",
+    "otel.observed_time": "2024-08-30T10:30:46.000000+00:00",
 }
 
 
@@ -55,6 +58,7 @@ def send(exporter: LogRecordExporter) -> None:
     context = set_span_in_context(span)
     logger.emit(
         timestamp=TIME_NS,
+        observed_timestamp=TIME_NS + 876_543_211,
         context=context,
         severity_number=SeverityNumber.WARN2,
         severity_text="odd",
@@ -90,20 +94,19 @@ def check(logs: list[dict[str, Any]]) -> None:
     metadata: Mapping[str, str] = hello["metadata"]
     assert {name: metadata.get(name) for name in EXPECTED} == EXPECTED
     assert (hello["message"], hello["level"], hello["service_name"]) == ("hello", "WARN", "shop")
-    assert (metadata["otel.severity_number"], metadata["otel.severity_text"]) == ("14", "odd")
     assert hello["timestamp"] == "2024-08-30T10:30:45.123456789+00:00"
     assert (hello["trace_id"], hello["span_id"]) == (f"{TRACE_ID:032x}", f"{SPAN_ID:016x}")
     assert (failed["message"], failed["metadata"]["otel.body"]) == ('{"a":1}', "map")
     assert failed["metadata"]["exception.type"] == "ValueError"
     assert failed["metadata"]["exception.message"] == "no such order"
+    assert "ValueError: no such order" in failed["metadata"]["exception.stacktrace"]
 
 
 @pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])
 def test_the_http_exporter_of_python(tmp_path: Path, compression: Compression) -> None:
     """Logs of every kind come over HTTP through the bridge, and are read back as they were sent."""
     with both(tmp_path) as (served, _):
-        endpoint = f"{served.client.base_url}/v1/logs".replace("//v1", "/v1")
-        send(HttpExporter(endpoint=endpoint, compression=compression))
+        send(HttpExporter(endpoint=str(served.client.base_url.join("/v1/logs")), compression=compression))
         check(served.client.get(f"{API}/query").json()["logs"])
 
 
