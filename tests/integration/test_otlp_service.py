@@ -22,6 +22,7 @@ from tests.factories import make_entry
 from tests.integration.test_keys import create, guarded
 from tests.integration.test_log_service import MAKER, Client, client_of
 from tests.unit.adapters.otlp.test_mapping import request_of
+from tests.unit.entrypoints.http.serving import BrokenSink
 
 EXPORT = f"/{OTLP_SERVICE}/Export"
 TOO_LARGE = make_entry(message="m" * (MAKER.entry_bytes_max + 1))
@@ -128,6 +129,16 @@ async def test_a_deadline_is_kept() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await rpc(body_of(make_entry()), timeout=0.2)
     assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_fault_of_ours_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """UNKNOWN, which exporters do not send again; the log of the service has the reason."""
+    async with client_of(BrokenSink()) as client:
+        with pytest.raises(grpc.aio.AioRpcError, match="its own log says more") as caught:
+            await export(client, body_of(make_entry()))
+    assert caught.value.code() is StatusCode.UNKNOWN
+    assert "secret" not in str(caught.value.details())
+    assert "secret internals" in caplog.text
 
 
 async def test_a_request_that_comes_again_is_stored_once() -> None:
