@@ -91,5 +91,5 @@ def test_limits_are_on_the_pages() -> None:
     """The fixed limits are told as they are."""
     limits = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
     for page in (PAGE, limits):
-        assert f"{RECORDS_MAX:,} resources, scopes and records" in page
+        assert f"{RECORDS_MAX:,} records and scopes" in page
         assert f"{VALUES_MAX:,} values" in page

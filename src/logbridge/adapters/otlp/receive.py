@@ -22,7 +22,7 @@ from logbridge.domain.errors import EntryTooLarge, InvalidEntry, InvalidRequest
 M = TypeVar("M", bound=Message)
 Drafts = Iterator[EntryDraft | InvalidEntry]
 
-# Of one request, with its resources and scopes. A Collector's own batches have 8,192 records.
+# Of one request, with their scopes, and as many resources. A Collector's own batches have 8,192 records.
 RECORDS_MAX = 10_000
 # Of one record, resource or scope in JSON, with what is nested in it: each takes microseconds to read.
 VALUES_MAX = 10_000
@@ -46,7 +46,6 @@ class Reader:
         left = RECORDS_MAX
         common, resources = _split(body, 1, left)
         _parsed(common, ExportLogsServiceRequest())
-        left -= len(resources)
         for resource in resources:
             common, scopes = _split(resource, 2, left)
             of_resource = self._common(common, ResourceLogs())
@@ -71,7 +70,6 @@ class Reader:
         """As of_protobuf(), for the document of a request in OTLP/JSON."""
         left = RECORDS_MAX
         _, resources = _split_json(document, "resourceLogs", "$", left)
-        left -= len(resources)
         for index, resource in enumerate(resources):
             path = f"$.resourceLogs[{index}]"
             common, scopes = _split_json(resource, "scopeLogs", path, left)
@@ -115,7 +113,7 @@ def _split(message: bytes, number: int, inner_max: int) -> tuple[bytes, list[byt
 
 
 def _too_many() -> InvalidRequest:
-    return InvalidRequest("$.resourceLogs", f"more than {RECORDS_MAX} resources, scopes and records")
+    return InvalidRequest("$.resourceLogs", f"more than {RECORDS_MAX} resources, or records and scopes")
 
 
 def _parsed(raw: bytes, message: M) -> M:
