@@ -1,53 +1,21 @@
 """OpenTelemetry's own exporter for JavaScript sends OTLP/JSON to the real bridge."""
 
-import hashlib
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
-
-from tests.integration.processes import DEADLINE_S, bridge
+from tests.integration.node import install, needs_node, run
+from tests.integration.processes import bridge
 from tests.integration.served import API
 
-SOURCE = Path(__file__).parents[1] / "javascript"
-FILES = ("package.json", "package-lock.json", ".npmrc", "send.js")
+FOLDER = Path(__file__).parents[1] / "javascript"
 
 
-def _installed() -> Path:
-    """A folder with the exporter, made once for each lock file."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed")
-    digest = hashlib.sha256(b"".join((SOURCE / name).read_bytes() for name in FILES)).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "logbridge-tests" / f"javascript-{digest}"
-    if not (folder / "complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for name in FILES:
-            shutil.copy(SOURCE / name, folder)
-        subprocess.run(
-            ["npm", "ci", "--ignore-scripts"], cwd=folder, check=True, capture_output=True, timeout=DEADLINE_S
-        )
-        (folder / "complete").touch()
-    return folder
-
-
+@needs_node
 def test_the_exporter_of_javascript(tmp_path: Path) -> None:
     """Logs of every kind come as compressed JSON, and are read back as they were sent."""
-    folder = _installed()
+    install(FOLDER)
     with bridge(tmp_path, "memory://") as served:
         address = str(served.client.base_url.join("/v1/logs"))
-        done = subprocess.run(
-            ["node", "send.js", address],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
+        assert run(FOLDER, "node", "send.js", address) == ""
         failed, hello = served.client.get(f"{API}/query").json()["logs"]
     metadata = hello["metadata"]
     assert (hello["message"], hello["level"], hello["service_name"]) == ("hello", "WARN", "shop")
@@ -60,11 +28,17 @@ def test_the_exporter_of_javascript(tmp_path: Path) -> None:
         "truth": "true",
         "list": '["a","b"]',
         "resource.process.pid": "7",
+        "map": '{"inner":[1,null]}',
         "scope.name": "tests",
+        "scope.version": "1",
+        "otel.flags": "1",
         "otel.severity_number": "14",
         "otel.severity_text": "odd",
     }
     assert {name: metadata.get(name) for name in expected} == expected
     assert (failed["level"], failed["metadata"]["otel.event_name"]) == ("ERROR", "order.failed")
+    exception = {name: failed["metadata"].get(f"exception.{name}") for name in ("type", "message")}
+    assert exception == {"type": "TypeError", "message": "no such order"}
+    assert "send.js" in failed["metadata"]["exception.stacktrace"]
     assert failed["metadata"]["otel.body"] == "otlp-json"
     assert '"bytesValue":"/wA="' in failed["message"]

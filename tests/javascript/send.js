@@ -29,5 +29,6 @@ logger.emit({
   severityNumber: SeverityNumber.ERROR,
   body: { a: new Uint8Array([255, 0]) },
   eventName: 'order.failed',
+  exception: new TypeError('no such order'),
 });
 await provider.shutdown();

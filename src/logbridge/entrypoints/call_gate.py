@@ -63,6 +63,10 @@ class CallGate:
                 await context.abort(error.status, short(str(error)), error.details)
             except LogbridgeError as error:
                 await context.abort(status_of_error(error), short(str(error)))
+            except Exception as error:
+                logger.error("%s failed", name, exc_info=error)
+                # grpc would tell the caller the text of the exception.
+                await context.abort(StatusCode.UNKNOWN, "a fault of the log service; its own log says more")
             return answer.SerializeToString()
 
         return handle

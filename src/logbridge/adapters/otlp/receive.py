@@ -22,7 +22,7 @@ from logbridge.domain.errors import EntryTooLarge, InvalidEntry, InvalidRequest
 M = TypeVar("M", bound=Message)
 Drafts = Iterator[EntryDraft | InvalidEntry]
 
-# Of one request, and as many resources and scopes. A Collector's own batches have 8,192 records.
+# Of one request, with their scopes, and as many resources. A Collector's own batches have 8,192 records.
 RECORDS_MAX = 10_000
 # Of one record, resource or scope in JSON, with what is nested in it: each takes microseconds to read.
 VALUES_MAX = 10_000
@@ -99,18 +99,21 @@ def identify(drafts: list[EntryDraft | InvalidEntry], body: bytes) -> None:
             draft.fields.log_id = f"{digest}-{index}"
 
 
-def _split(message: bytes, number: int, fields_max: int) -> tuple[bytes, list[bytes]]:
+def _split(message: bytes, number: int, inner_max: int) -> tuple[bytes, list[bytes]]:
     try:
         # Beside the inner messages there are two fields of resources and scopes.
-        return split(message, number, fields_max + 2)
+        common, inner = split(message, number, inner_max + 2)
     except TooManyError:
         raise _too_many() from None
     except NotProtobufError as error:
         raise InvalidRequest("$", f"these bytes are not an ExportLogsServiceRequest: {error}") from None
+    if len(inner) > inner_max:
+        raise _too_many()
+    return common, inner
 
 
 def _too_many() -> InvalidRequest:
-    return InvalidRequest("$.resourceLogs", f"more than {RECORDS_MAX} resources, scopes and records")
+    return InvalidRequest("$.resourceLogs", f"more than {RECORDS_MAX} resources, or records and scopes")
 
 
 def _parsed(raw: bytes, message: M) -> M:

@@ -100,15 +100,24 @@ def test_json_that_cannot_be_read_says_where(record: Any, where: str) -> None:
 
 
 def test_more_records_than_allowed_are_refused_unread() -> None:
-    """One more than RECORDS_MAX is refused, and ten million of two bytes take no memory to speak of."""
-    scope = ScopeLogs(log_records=[LogRecord()] * (RECORDS_MAX - 1))
+    """One more than RECORDS_MAX is refused, and five million of two bytes take no memory to speak of."""
+    records = RECORDS_MAX - 1  # beside one scope
+    scope = ScopeLogs(log_records=[LogRecord()] * records)
     request = ExportLogsServiceRequest(resource_logs=[ResourceLogs(scope_logs=[scope])])
-    assert len([*READER.of_protobuf(request.SerializeToString())]) == RECORDS_MAX - 1
-    assert len([*READER.of_json(document(*[{}] * (RECORDS_MAX - 1)))]) == RECORDS_MAX - 1
+    assert len([*READER.of_protobuf(request.SerializeToString())]) == records
+    assert len([*READER.of_json(document(*[{}] * records))]) == records
+    request.resource_logs[0].scope_logs[0].log_records.add()
     with pytest.raises(InvalidRequest, match=f"more than {RECORDS_MAX} "):
-        [*READER.of_json(document(*[{}] * RECORDS_MAX))]
-    records = b"\x12\x00" * 5_000_000
-    inner = b"\x12" + _varint(len(records)) + records
+        [*READER.of_protobuf(request.SerializeToString())]
+    with pytest.raises(InvalidRequest, match=f"more than {RECORDS_MAX} "):
+        [*READER.of_json(document(*[{}] * (records + 1)))]
+    request = ExportLogsServiceRequest(resource_logs=[ResourceLogs(scope_logs=[ScopeLogs()])] * RECORDS_MAX)
+    assert [*READER.of_protobuf(request.SerializeToString())] == []
+    request.resource_logs.add()
+    with pytest.raises(InvalidRequest, match=f"more than {RECORDS_MAX} "):
+        [*READER.of_protobuf(request.SerializeToString())]
+    many = b"\x12\x00" * 5_000_000
+    inner = b"\x12" + _varint(len(many)) + many
     body = b"\x0a" + _varint(len(inner)) + inner
     tracemalloc.start()
     try:
