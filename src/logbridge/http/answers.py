@@ -81,8 +81,8 @@ def checked(answer: Answer, now: Callable[[], float] = time.time) -> Answer:
         return answer
     problem = _members(answer.body)
     kind = _KINDS.get(answer.status, ApiError)
-    if answer.status == 502 and "success" in problem:
-        # Our bridge says so of a log that the log service refused; a proxy's 502 has no such member.
+    if answer.status == 502 and not problem.keys().isdisjoint(("success", "success_count")):
+        # Our bridge says so of logs that the log service refused; a proxy's 502 has no such member.
         kind = Refused
     title = str(problem.get("title") or _title(answer.status))
     reason = str(problem.get("detail") or problem.get("error_message") or "")
