@@ -306,6 +306,21 @@ for number in range(100):
     assert line.startswith("logs lost: 100, ")
 
 
+def test_a_program_that_closes_nothing(running: Bridge) -> None:
+    """All that it logged is sent, and its connections are ended: no warning of an open socket."""
+    code = f"""
+from logbridge.http import AsyncClient, Client
+client, beside = Client("{running.client.base_url}"), AsyncClient("{running.client.base_url}")
+client.write("written", service_name="left open")
+client.log("logged", service_name="left open")
+beside.log("logged beside", service_name="left open")
+"""
+    done = run_python(code)
+    assert (done.returncode, done.stderr) == (0, "")
+    with Client(str(running.client.base_url)) as client:
+        assert set(messages(client, "left open")) == {"written", "logged", "logged beside"}
+
+
 @pytest.mark.parametrize("code", blocks_of("docs/python-http.md", "python"))
 def test_the_examples_of_the_page_run(running: Bridge, code: str) -> None:
     """Each example is a program that runs."""

@@ -23,7 +23,9 @@ export class Transport {
 
   constructor(options: Checked) {
     this.#options = options;
-    this.#base = options.url.href.replace(/\/+$/, "") + options.prefix;
+    const href = options.url.href.replace(/\/+$/, "");
+    // Who copies an address copies the prefix with it, often.
+    this.#base = href.endsWith(options.prefix) ? href : href + options.prefix;
   }
 
   /** POST JSON; gives the JSON of a 2xx. Throws ProblemError or Unreachable. */

@@ -3,6 +3,7 @@
 import random
 import ssl
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
@@ -21,6 +22,15 @@ RETRY_S = 30.0
 CONNECTIONS_MAX = 20
 GZIP_BYTES_MIN = 1024
 _BATCHES = BackgroundPolicy()
+# Of the settings of log() that have no check here: what BackgroundPolicy asks for.
+_LEAST = {
+    "queue_entries_max": 1,
+    "queue_bytes_max": 1,
+    "batch_entries_max": 1,
+    "batch_bytes_max": 1,
+    "linger_ms": 0,
+    "exit_timeout_s": 0,
+}
 
 
 class BridgeClient:
@@ -61,10 +71,10 @@ class BridgeClient:
         _check("connections_max", connections_max, 1)
         _check("gzip_bytes_min", gzip_bytes_min or 0, 0)
         requests = Requests(base_url, api_path, key, timeout_s, gzip_bytes_min, prefer_async=prefer_async)
+        for name, least in _LEAST.items():
+            _check(name, background.get(name, least), least)
         entries_max = background.get("batch_entries_max", _BATCHES.batch_entries_max)
         bytes_max = background.get("batch_bytes_max", _BATCHES.batch_bytes_max)
-        _check("batch_entries_max", entries_max, 1)
-        _check("batch_bytes_max", bytes_max, 1)
         self._calls = Calls(requests, retry_s, entries_max, bytes_max, monotonic, jitter)
         options = {
             "transport": transport,
@@ -77,6 +87,7 @@ class BridgeClient:
         self._begin(options, sleep)
         # Of its own: what is logged never waits for a connection of the calls, nor does a loop for it.
         self._beside = Sender(options)
+        weakref.finalize(self, self._beside.close)  # of a program that ends without close(), too
         self._background = Background(self._write_once, **background | {"retry_s": max(retry_s, 0.001)})
 
     def _begin(self, options: dict[str, Any], sleep: Callable[[float], Any] | None) -> None:
@@ -98,8 +109,8 @@ class BridgeClient:
         return self._beside.run(self._calls.write_once(entries))
 
 
-def _check(name: str, value: float, least: float, most: float | None = None) -> None:
-    if not (least <= value and (most is None or value <= most)):
+def _check(name: str, value: object, least: float, most: float | None = None) -> None:
+    if not (isinstance(value, int | float) and least <= value and (most is None or value <= most)):
         raise InvalidSetting(
             name, str(value), f"expected {least} or more" if most is None else f"{least} to {most}"
         )

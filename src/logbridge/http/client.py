@@ -1,5 +1,6 @@
 """The synchronous client: each call takes the steps of Calls, one after the other."""
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -107,3 +108,4 @@ class Client(BridgeClient):
 
     def _begin(self, options: dict[str, Any], sleep: Callable[[float], Any] | None) -> None:
         self._sender = Sender(options, sleep)
+        weakref.finalize(self, self._sender.close)

@@ -135,10 +135,10 @@ def _checked_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
+    except (ValueError, AttributeError):  # the latter for what is no text
         sound = False
     if not sound:
-        raise InvalidSetting("base_url", text[:200], "expected http://host:port or https://host/prefix")
+        raise InvalidSetting("base_url", str(text)[:200], "expected http://host:port or https://host/prefix")
     if "@" in parts.netloc or parts.query or parts.fragment:
         # Not shown: it may hold a password.
         raise InvalidSetting(

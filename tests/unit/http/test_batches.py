@@ -134,6 +134,7 @@ def test_a_partial_failure_is_a_value(kind: str) -> None:
     [
         (results(), Accepted),
         (results(422, "a"), Refused),
+        (problem(502, success_count=0, results=[{"success": False, "error_message": "no"}]), Refused),
         (problem(404), Refused),
         (problem(503, {"Retry-After": "7"}), Failed),
         (problem(401), Failed),

@@ -146,6 +146,7 @@ def test_a_stream_that_was_stopped(kind: str) -> None:
     [
         (problem(503, success_count=0), Unavailable),
         (problem(422), Refused),
+        (problem(502, success_count=0), Refused),
         (httpx.ReadError("reset"), OutcomeUnknown),
         (problem(504), OutcomeUnknown),
     ],

@@ -79,3 +79,18 @@ test("no entries are no request", async () => {
   expect(await bridge(fetch).writeBatch([])).toMatchObject({ total_count: 0, results: [] });
   expect(requests).toEqual([]);
 });
+
+test.each([
+  ["http://bridge", "http://bridge/api/v1/logs/batch"],
+  ["http://bridge/logs/", "http://bridge/logs/api/v1/logs/batch"],
+  ["http://bridge/api/v1/logs/", "http://bridge/api/v1/logs/batch"],
+])("the address may hold the prefix: %s", async (url, asked) => {
+  const { fetch } = fake();
+  const urls: unknown[] = [];
+  const spying: typeof globalThis.fetch = (input, init) => {
+    urls.push(input);
+    return fetch(input, init);
+  };
+  await new LogBridge(url, { fetch: spying, gzip: false }).writeBatch(entries);
+  expect(urls.map(String)).toEqual([asked]);
+});

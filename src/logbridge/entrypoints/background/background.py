@@ -112,7 +112,7 @@ class Background:
         if self._closed:
             self._tally.close()
 
-    def log(self, /, message: str, **fields: Any) -> bool:
+    def log(self, message: str, /, **fields: Any) -> bool:
         """Hand a log over; the fields are those of write_log. Returns at once, and raises nothing.
 
         False: it was refused or dropped, which is counted; or sending itself logged it, which would go on
@@ -121,7 +121,7 @@ class Background:
         if self._sending.goes_on_here:
             return False
         try:
-            item = _item_of({"message": message, **fields})
+            item = _item_of({**fields, "message": message})
         except Exception as error:  # whatever a log may hold, the program goes on
             self._turn_away(_reason_of(error), refused=1)
             return False

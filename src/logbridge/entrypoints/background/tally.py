@@ -105,12 +105,14 @@ class Tally:
             self._closed = True
 
     def give_up(self, reason: str) -> int:
-        """Count what is left as dropped, for good. How many that are."""
+        """Count what is left as dropped, for good. How many that are. The error before is told, too: why
+        they waited so long.
+        """
         with self._lock:
             self._given_up = True
             left, self._queued, self._queued_bytes = self._queued, 0, 0
             self._dropped += left
             if left:
-                self._last_error = reason
-                self._losses.note(left, reason)
+                self._last_error = f"{reason}; before: {self._last_error}" if self._last_error else reason
+                self._losses.note(left, self._last_error)
             return left

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any
@@ -251,6 +252,7 @@ DEEP.append(DEEP)
         ("half \ud800", {}, "UnicodeEncodeError"),
         ("m", {"x": DEEP}, "$.x"),
         ("m", {"x": 10**5000}, "ValueError"),
+        ("", {"message": "m"}, "$.message"),
     ],
 )
 def test_a_bad_log_is_refused_and_raises_nothing(
@@ -411,6 +413,23 @@ def test_closing_is_bounded_and_says_what_is_lost(begin: Begin, caplog: pytest.L
     service.let_go()
     assert background.close(0)
     assert background.counts == Counts(0, 0, 0, 2, reason)
+
+
+def test_what_closing_loses_has_the_error_before(begin: Begin) -> None:
+    """Why logs waited until there was no time left, such as a wrong key, is part of the reason."""
+    asked: SimpleQueue[None] = SimpleQueue()
+
+    def keyless(entries: list[Entry]) -> list[Outcome]:
+        asked.put(None)
+        return [Failed("", "HTTP 401: this key is unknown")] * len(entries)
+
+    background = begin(keyless, clock=Clock(time.monotonic, lambda: 0.0))
+    background.log("m")
+    asked.get(timeout=WAIT_S)
+    asked.get(timeout=WAIT_S)  # the second attempt comes after the first is settled
+    background.close(0)
+    assert background.counts.dropped == 1
+    assert "HTTP 401: this key is unknown" in background.counts.last_error
 
 
 def test_after_closing_logs_are_dropped_and_told(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
