@@ -35,8 +35,8 @@ def _partly(case: Any, response: Any) -> bool:
     return bool(told) and told["error_count"] > 0
 
 
-def _lines(case: Any, _response: Any) -> bool:
-    return bool(case.operation.label.endswith("/stream"))
+def _lines(case: Any, response: Any) -> bool:
+    return bool(case.operation.label.endswith("/stream") and response.status_code == 422)
 
 
 def _asked_for_haste(case: Any, response: Any) -> bool:

@@ -5,7 +5,7 @@ from msgspec import Struct
 
 def _at_least(minimum: float, **values: float) -> None:
     for name, value in values.items():
-        if value < minimum:
+        if not value >= minimum:  # a not-a-number, too
             raise ValueError(f"{name} is {value}, at least {minimum} is needed")
 
 
@@ -162,6 +162,18 @@ class SpoolPolicy(Struct, frozen=True):
         _at_least(0.001, attempt_s=self.attempt_s)
 
 
+# The least of each number of a BackgroundPolicy.
+BACKGROUND_LEAST = {
+    "queue_entries_max": 1,
+    "queue_bytes_max": 1,
+    "batch_entries_max": 1,
+    "batch_bytes_max": 1,
+    "linger_ms": 0,
+    "retry_s": 0.001,
+    "exit_timeout_s": 0,
+}
+
+
 class BackgroundPolicy(Struct, frozen=True):
     """How logs that nobody waits for are kept and sent.
 
@@ -180,15 +192,8 @@ class BackgroundPolicy(Struct, frozen=True):
     exit_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        _at_least(
-            1,
-            queue_entries_max=self.queue_entries_max,
-            queue_bytes_max=self.queue_bytes_max,
-            batch_entries_max=self.batch_entries_max,
-            batch_bytes_max=self.batch_bytes_max,
-        )
-        _at_least(0, linger_ms=self.linger_ms, exit_timeout_s=self.exit_timeout_s)
-        _at_least(0.001, retry_s=self.retry_s)
+        for name, least in BACKGROUND_LEAST.items():
+            _at_least(least, **{name: getattr(self, name)})
 
 
 class QueuePolicy(Struct, frozen=True):

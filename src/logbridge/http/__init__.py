@@ -1,5 +1,6 @@
 """Logs to and from a bridge over HTTP: Client, its twin AsyncClient, and what they answer and raise."""
 
+from logbridge.entrypoints.http.tally import LineError
 from logbridge.http.async_client import AsyncClient
 from logbridge.http.client import Client
 from logbridge.http.errors import (
@@ -18,7 +19,7 @@ from logbridge.http.errors import (
     Unavailable,
     Unclear,
 )
-from logbridge.http.results import BatchResult, LineError, Page, StreamResult, WriteResult
+from logbridge.http.results import BatchResult, Page, StreamResult, WriteResult
 
 __all__ = [
     "ApiError",

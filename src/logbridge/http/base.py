@@ -4,6 +4,7 @@ import random
 import ssl
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
@@ -11,7 +12,7 @@ import httpx
 
 from logbridge.domain.errors import InvalidSetting
 from logbridge.domain.outcome import Outcome
-from logbridge.domain.policy import BackgroundPolicy
+from logbridge.domain.policy import BACKGROUND_LEAST, BackgroundPolicy
 from logbridge.entrypoints.background.background import Background, BackgroundSettings, Counts
 from logbridge.http.calls import Calls
 from logbridge.http.requests import API_PATH, TIMEOUT_S_MAX, TIMEOUT_S_MIN, Requests, tls_context
@@ -22,18 +23,9 @@ RETRY_S = 30.0
 CONNECTIONS_MAX = 20
 GZIP_BYTES_MIN = 1024
 _BATCHES = BackgroundPolicy()
-# Of the settings of log() that have no check here: what BackgroundPolicy asks for.
-_LEAST = {
-    "queue_entries_max": 1,
-    "queue_bytes_max": 1,
-    "batch_entries_max": 1,
-    "batch_bytes_max": 1,
-    "linger_ms": 0,
-    "exit_timeout_s": 0,
-}
 
 
-class BridgeClient:
+class BridgeClient(ABC):
     """The settings of a client of one bridge.
 
     base_url: ``http://host:port``, ``https://host/prefix``; api_path: what the bridge has as
@@ -67,11 +59,11 @@ class BridgeClient:
     ) -> None:
         retry_s = background.setdefault("retry_s", RETRY_S)
         _check("timeout_s", timeout_s, TIMEOUT_S_MIN, TIMEOUT_S_MAX)
-        _check("retry_s", retry_s, 0)
         _check("connections_max", connections_max, 1)
         _check("gzip_bytes_min", gzip_bytes_min or 0, 0)
         requests = Requests(base_url, api_path, key, timeout_s, gzip_bytes_min, prefer_async=prefer_async)
-        for name, least in _LEAST.items():
+        # The calls may do without another attempt; log() has one at least.
+        for name, least in {**BACKGROUND_LEAST, "retry_s": 0}.items():
             _check(name, background.get(name, least), least)
         entries_max = background.get("batch_entries_max", _BATCHES.batch_entries_max)
         bytes_max = background.get("batch_bytes_max", _BATCHES.batch_bytes_max)
@@ -88,11 +80,12 @@ class BridgeClient:
         # Of its own: what is logged never waits for a connection of the calls, nor does a loop for it.
         self._beside = Sender(options)
         weakref.finalize(self, self._beside.close)  # of a program that ends without close(), too
-        self._background = Background(self._write_once, **background | {"retry_s": max(retry_s, 0.001)})
+        background["retry_s"] = max(retry_s, BACKGROUND_LEAST["retry_s"])
+        self._background = Background(self._write_once, **background)
 
+    @abstractmethod
     def _begin(self, options: dict[str, Any], sleep: Callable[[float], Any] | None) -> None:
         """Make what sends the calls."""
-        raise NotImplementedError
 
     def log(self, message: str, /, **fields: Any) -> bool:
         """Hand a log to the background and return at once, in any thread; False: it was refused or dropped,

@@ -1,16 +1,13 @@
 """From what a caller gives to the JSON of an entry, with an id and a time of its own."""
 
 import json
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
-from uuid_utils import uuid7
 
 from logbridge.domain.errors import InvalidEntry
-from logbridge.domain.timestamp import rfc3339_utc
-from logbridge.entrypoints.python.drafts import plain_fields
+from logbridge.entrypoints.python.drafts import identified
 
 STREAM_PIECE_BYTES = 64 * 1024
 
@@ -34,11 +31,7 @@ def drafted(fields: object, index: int = 0) -> Drafted:
     """
     if not isinstance(fields, Mapping):
         raise InvalidEntry("$", f"expected a mapping, got {type(fields).__name__}")
-    entry = plain_fields(fields)
-    if not entry.get("log_id"):
-        entry["log_id"] = str(uuid7())
-    if entry.get("timestamp") is None:
-        entry["timestamp"] = rfc3339_utc(time.time_ns() // 1000)
+    entry = identified(fields)
     try:
         content = _content(entry).encode()
     except UnicodeEncodeError:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from logbridge import __version__
 from logbridge.domain.errors import InvalidSetting
+from logbridge.entrypoints.settings.urls import check_bridge_url, check_key
 
 API_PATH = "/api/v1/logs"
 CONNECT_TIMEOUT_S_MAX = 5.0
@@ -133,12 +134,12 @@ class Requests:
 
 def _checked_url(text: str) -> str:
     try:
-        parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except (ValueError, AttributeError):  # the latter for what is no text
-        sound = False
-    if not sound:
-        raise InvalidSetting("base_url", str(text)[:200], "expected http://host:port or https://host/prefix")
+        check_bridge_url(text)
+    except (ValueError, TypeError, AttributeError):  # the latter for what is no text
+        raise InvalidSetting(
+            "base_url", str(text)[:200], "expected http://host:port or https://host/prefix"
+        ) from None
+    parts = urlsplit(text)
     if "@" in parts.netloc or parts.query or parts.fragment:
         # Not shown: it may hold a password.
         raise InvalidSetting(
@@ -148,8 +149,12 @@ def _checked_url(text: str) -> str:
 
 
 def _checked_key(key: str) -> str:
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise InvalidSetting("key", "(hidden)", "expected printable ASCII without spaces")
+    try:
+        check_key(key)
+    except ValueError as error:
+        raise InvalidSetting("key", "(hidden)", str(error)) from None
+    if not key:
+        raise InvalidSetting("key", key, "it is empty: None for no key")
     return key
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from logbridge.domain.outcome import Accepted, Outcome
+from logbridge.entrypoints.http import tally
 from logbridge.entrypoints.http.schema import LogRecord
 
 
@@ -45,28 +46,12 @@ def _write_result(outcome: Outcome) -> WriteResult:
     return WriteResult(False, outcome.log_id, error_message=outcome.reason)
 
 
-class LineError(Struct, frozen=True):
-    """A log of a stream that was not written. line: int, counted from 1."""
+class StreamResult(tally.StreamResult, frozen=True):
+    """What became of a stream (docs/stream.md), by the lines of its logs, counted from 1.
 
-    line: int
-    log_id: str
-    error_message: str
-
-
-class StreamResult(Struct, frozen=True):
-    """What became of a stream (docs/stream.md).
-
-    errors: the first that failed; errors_truncated: whether there are more. lines_read: int, the counts hold
-    for the logs up to this one. stopped: str, why it was not read to its end; empty if it was.
+    spooled: as in WriteResult.
     """
 
-    total_count: int
-    success_count: int
-    error_count: int
-    errors: list[LineError]
-    errors_truncated: bool = False
-    lines_read: int = 0
-    stopped: str = ""
     spooled: bool = False
 
 

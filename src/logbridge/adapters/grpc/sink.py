@@ -1,6 +1,5 @@
 """GrpcSink: entries go to a log service over gRPC, ours or one of the field, with all that those do."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -14,6 +13,7 @@ from logbridge.adapters.grpc.connection import Connection
 from logbridge.adapters.grpc.mapping import batch_outcomes, to_write_request
 from logbridge.adapters.grpc.reader import GrpcReader
 from logbridge.adapters.grpc.status import Fate, RpcFailure, outcome_of
+from logbridge.adapters.parts import Singles, write_halves
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.policy import BatchPolicy
@@ -58,9 +58,8 @@ class GrpcSink(GrpcReader):
         super().__init__(Connection(address, monotonic, key, tls, tracer))
         # A little less: the peer counts what HTTP/2 and gRPC add, too.
         self._request_bytes_max = batch.message_bytes_max - batch.message_bytes_max // 64
-        self._singles = asyncio.Semaphore(batch.singles_in_flight_max)
+        self._singles = Singles(batch.singles_in_flight_max, monotonic)
         self._peer = _Peer(self._connection.generation)
-        self._singles_until_s = monotonic()
 
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
         """See LogSink.write."""
@@ -96,7 +95,7 @@ class GrpcSink(GrpcReader):
             return await self._write_singles(chunk, deadline)
         request = to_write_request(chunk)
         if len(request) > self._request_bytes_max:
-            return await self._write_halves(chunk, deadline)
+            return await write_halves(self._write_chunk, chunk, deadline)
         peer = self._known_peer()
         answer = await self._connection.call("BatchWriteLog", request, deadline)
         if not isinstance(answer, RpcFailure):
@@ -105,16 +104,11 @@ class GrpcSink(GrpcReader):
             peer.has_no_batches = True
             return await self._write_singles(chunk, deadline)
         if answer.fate in _SPLIT:
-            return await self._write_halves(chunk, deadline)
+            return await write_halves(self._write_chunk, chunk, deadline)
         return [outcome_of(answer, entry.id) for entry in chunk]
 
-    async def _write_halves(self, chunk: Sequence[LogEntry], deadline: Deadline) -> list[Outcome]:
-        middle = len(chunk) // 2
-        first = await self._write_chunk(chunk[:middle], deadline)
-        return first + await self._write_chunk(chunk[middle:], deadline)
-
     def _wants_singles(self) -> bool:
-        return self._known_peer().has_no_batches or self._connection.monotonic() < self._singles_until_s
+        return self._known_peer().has_no_batches or self._singles.due
 
     def _batch_outcomes(self, chunk: Sequence[LogEntry], body: bytes, peer: _Peer) -> list[Outcome]:
         try:
@@ -131,7 +125,7 @@ class GrpcSink(GrpcReader):
         return outcomes
 
     def _ambiguous(self, chunk: Sequence[LogEntry], answer: pb.BatchWriteLogResponse) -> list[Outcome]:
-        self._singles_until_s = self._connection.monotonic() + SINGLES_AFTER_AMBIGUITY_S
+        self._singles.begin(SINGLES_AFTER_AMBIGUITY_S)
         taken = max(len(answer.log_ids), len(answer.results))
         said = f" ({answer.error_message})" if answer.error_message else ""
         reason = (
@@ -143,12 +137,7 @@ class GrpcSink(GrpcReader):
     async def _write_singles(self, entries: Sequence[LogEntry], deadline: Deadline) -> list[Outcome]:
         if len(entries) == 1:
             return [await self._write_single(entries[0], deadline)]
-        return await asyncio.gather(*(self._write_in_turn(entry, deadline) for entry in entries))
-
-    async def _write_in_turn(self, entry: LogEntry, deadline: Deadline) -> Outcome:
-        # No timeout around the wait: each write ahead ends with its own deadline.
-        async with self._singles:
-            return await self._write_single(entry, deadline)
+        return await self._singles.write(self._write_single, entries, deadline)
 
     async def _write_single(self, entry: LogEntry, deadline: Deadline) -> Outcome:
         request = to_write_request((entry,))

@@ -1,6 +1,5 @@
 """OtlpSink: entries go to a receiver of OpenTelemetry logs; what its answers mean, over gRPC and HTTP."""
 
-import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from logbridge.adapters.grpc.connection import Answer
 from logbridge.adapters.grpc.status import Fate, RpcFailure, outcome_of
 from logbridge.adapters.in_use import InUse
 from logbridge.adapters.otlp.mapping import to_request
+from logbridge.adapters.parts import Singles, write_halves
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.policy import BatchPolicy
@@ -59,8 +59,7 @@ class OtlpSink(ABC):
         self._place = place
         # A little less: the peer counts what HTTP/2 and gRPC add, too.
         self._request_bytes_max = batch.message_bytes_max - batch.message_bytes_max // 64
-        self._singles = asyncio.Semaphore(batch.singles_in_flight_max)
-        self._singles_until_s = place.monotonic()
+        self._singles = Singles(batch.singles_in_flight_max, place.monotonic)
         self._warn_at_s = place.monotonic()
 
     @abstractmethod
@@ -78,30 +77,20 @@ class OtlpSink(ABC):
 
     async def _write_chunk(self, chunk: Sequence[LogEntry], deadline: Deadline) -> list[Outcome]:
         alone = len(chunk) == 1
-        if not alone and self._place.monotonic() < self._singles_until_s:
-            return await self._write_singles(chunk, deadline)
+        if not alone and self._singles.due:
+            return await self._singles.write(self._write_alone, chunk, deadline)
         request = to_request(chunk).SerializeToString()
         if not alone and len(request) > self._request_bytes_max:
-            return await self._write_halves(chunk, deadline)
+            return await write_halves(self._write_chunk, chunk, deadline)
         answer = await self._export(request, deadline)
         if not isinstance(answer, RpcFailure):
             return self._outcomes(chunk, answer.body)
         if not alone and answer.fate in _SPLIT:
-            return await self._write_halves(chunk, deadline)
+            return await write_halves(self._write_chunk, chunk, deadline)
         return [outcome_of(answer, entry.id) for entry in chunk]
 
-    async def _write_halves(self, chunk: Sequence[LogEntry], deadline: Deadline) -> list[Outcome]:
-        middle = len(chunk) // 2
-        first = await self._write_chunk(chunk[:middle], deadline)
-        return first + await self._write_chunk(chunk[middle:], deadline)
-
-    async def _write_singles(self, entries: Sequence[LogEntry], deadline: Deadline) -> list[Outcome]:
-        return await asyncio.gather(*(self._write_in_turn(entry, deadline) for entry in entries))
-
-    async def _write_in_turn(self, entry: LogEntry, deadline: Deadline) -> Outcome:
-        # No timeout around the wait: each write ahead ends with its own deadline.
-        async with self._singles:
-            return (await self._write_chunk((entry,), deadline))[0]
+    async def _write_alone(self, entry: LogEntry, deadline: Deadline) -> Outcome:
+        return (await self._write_chunk((entry,), deadline))[0]
 
     def _outcomes(self, chunk: Sequence[LogEntry], body: bytes) -> list[Outcome]:
         address, partial = self._place.address, _partial_success(body)
@@ -114,7 +103,7 @@ class OtlpSink(ABC):
                 self._warn(said)
             return [Accepted(entry.id) for entry in chunk]
         # The next one that it rejects is to stand alone.
-        self._singles_until_s = self._place.monotonic() + SINGLES_AFTER_PARTIAL_S
+        self._singles.begin(SINGLES_AFTER_PARTIAL_S)
         if rejected == len(chunk):
             reason = f"{address}: the receiver rejected it: {said or 'no reason given'}"
             return [Refused(entry.id, reason) for entry in chunk]

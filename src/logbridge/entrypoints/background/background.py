@@ -21,16 +21,13 @@ from multiprocessing.util import Finalize
 from queue import Empty, SimpleQueue
 from typing import Any, TypedDict, Unpack
 
-import uuid_utils
-
 from logbridge.domain.entry import classify
 from logbridge.domain.errors import InvalidEntry, LogbridgeError
 from logbridge.domain.policy import BackgroundPolicy, RetryPolicy
-from logbridge.domain.timestamp import rfc3339_utc
 from logbridge.entrypoints.background.losses import Losses, OnDrop
 from logbridge.entrypoints.background.sending import BatchAnswer, Clock, Item, Send, Sending
 from logbridge.entrypoints.background.tally import Counts, Tally
-from logbridge.entrypoints.python.drafts import plain_fields
+from logbridge.entrypoints.python.drafts import identified
 
 __all__ = ["Background", "BackgroundSettings", "BatchAnswer", "Counts", "PolicySettings", "Send"]
 
@@ -258,11 +255,7 @@ class Background:
 
 def _item_of(fields: Mapping[str, Any]) -> Item:
     """The log as it is now, with its id and its time. Raises InvalidEntry, and UnicodeError for no text."""
-    entry = plain_fields(fields)
-    if entry.get("log_id") is None:
-        entry["log_id"] = str(uuid_utils.uuid7())
-    if entry.get("timestamp") is None:
-        entry["timestamp"] = rfc3339_utc(time.time_ns() // 1000)
+    entry = identified(fields)
     classify(entry)
     return Item(entry, len(json.dumps(entry, ensure_ascii=False).encode()))
 

@@ -1,13 +1,16 @@
 """What a Python caller gives, as JSON would hold it; it shares nothing with the caller any more."""
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from uuid_utils import uuid7
+
 from logbridge.domain.entry import EntryDraft, LogLevel, classify
 from logbridge.domain.errors import InvalidEntry, InvalidRequest
-from logbridge.domain.timestamp import rfc3339
+from logbridge.domain.timestamp import rfc3339, rfc3339_utc
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -30,6 +33,19 @@ def _draft_or_error(raw: object) -> EntryDraft | InvalidEntry:
         return draft_of(raw)
     except InvalidEntry as error:
         return error
+
+
+def identified(raw: Mapping[Any, Any]) -> dict[str, Any]:
+    """As plain_fields(), with a log_id (UUIDv7, RFC 9562) and a timestamp where the caller gave none.
+
+    Sent again as it is now, it is stored once where ids are honoured.
+    """
+    entry = plain_fields(raw)
+    if entry.get("log_id") in (None, ""):
+        entry["log_id"] = str(uuid7())
+    if entry.get("timestamp") is None:
+        entry["timestamp"] = rfc3339_utc(time.time_ns() // 1000)
+    return entry
 
 
 def plain_fields(raw: Mapping[Any, Any]) -> dict[str, Any]:
