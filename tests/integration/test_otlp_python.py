@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
@@ -19,6 +20,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
+from logbridge.entrypoints.http.otlp import EXAMPLE
 from tests.integration.processes import DEADLINE_S, Bridge, bridge, free_port, log_service, start
 from tests.integration.served import API
 
@@ -154,3 +156,18 @@ def test_the_grpc_exporter_of_python(tmp_path: Path) -> None:
     with both(tmp_path) as (served, port):
         send(GrpcExporter(endpoint=f"127.0.0.1:{port}", insecure=True))
         check(served.client.get(f"{API}/query").json()["logs"])
+
+
+def test_the_collectors_lines_of_the_page_are_right(tmp_path: Path) -> None:
+    """Where its exporter is pointed at is the bridge's address, and its header lets it in."""
+    page = (Path(__file__).parents[2] / "docs" / "otlp-in.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    exporter = yaml.safe_load(lines)["exporters"]["otlphttp/logbridge"]
+    keys = tmp_path / "keys.json"
+    made = start(tmp_path, "key", "create", "a", "--scope", "write", LOGBRIDGE_KEYS_FILE=str(keys))
+    key = made.communicate(timeout=DEADLINE_S)[0].strip()
+    with bridge(tmp_path, "memory://", LOGBRIDGE_KEYS_FILE=str(keys)) as served:
+        path = exporter["logs_endpoint"].removeprefix("http://localhost:8001")
+        headers = {name: value.replace("KEY", key) for name, value in exporter["headers"].items()}
+        assert served.client.post(path, json=EXAMPLE, headers=headers).status_code == 200
+        assert served.client.post(path, json=EXAMPLE).status_code == 401
