@@ -264,6 +264,32 @@ async def test_strangers_are_not_let_in(tmp_path: Path) -> None:
     assert "wr0ng" not in str(told.value)
 
 
+async def test_a_refusal_is_told_though_the_next_attempts_only_break_off() -> None:
+    """A server that hangs up on strangers may do so before its reason is read: one that was read counts."""
+    attempts = 0
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        writer.write(b'INFO {"server_id":"s","version":"2.9.10","proto":1,"auth_required":true}\r\n')
+        await writer.drain()
+        if attempts == 1:
+            await reader.readline()
+            writer.write(b"-ERR 'Authorization Violation'\r\n")
+            await writer.drain()
+            writer.close()
+        else:
+            writer.transport.abort()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        spool = JetStreamSpool(QueuePolicy((f"127.0.0.1:{port}",)), Access("bridge", "wr0ng"), BYTES_MAX)
+        with pytest.raises(StoreError, match="LOGBRIDGE_SPOOL_PASSWORD"):
+            await spool.open()
+        await spool.aclose()
+    assert attempts > 1
+
+
 def command(server: NatsServer, *arguments: str) -> int:
     return run(["spool", *arguments, "--spool", spool_url([server], stream="logs")])
 

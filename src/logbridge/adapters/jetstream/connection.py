@@ -71,6 +71,7 @@ class Connection:
         self._failure: Exception = QueueAway("not opened yet")
         self._away_since_s: float | None = None
         self._last_error = ""
+        self._refusal = ""
         self._ended = False
         self.servers = ", ".join(policy.servers)
 
@@ -99,6 +100,7 @@ class Connection:
 
     async def _open(self) -> Client:
         client = Client()
+        self._refusal = ""
         try:
             async with asyncio.timeout(OPEN_S):
                 await self._connect(client)
@@ -144,14 +146,17 @@ class Connection:
         )
 
     def _named(self, error: Exception) -> QueueAway | StoreError:
-        why = self._last_error or str(error) or type(error).__name__
-        if isinstance(error, AuthorizationError) or any(word in why.lower() for word in _REFUSED_WORDS):
+        why = self._refusal or self._last_error or str(error) or type(error).__name__
+        if isinstance(error, AuthorizationError) or _refuses(why):
             names = "LOGBRIDGE_SPOOL_USER and LOGBRIDGE_SPOOL_PASSWORD"
             return StoreError(f"the NATS servers {self.servers} do not let us in: {why}; look at {names}")
         return QueueAway(f"no NATS server answers at {self.servers}: {why}")
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = str(error) or type(error).__name__
+        # A server that refuses hangs up, and the next attempt may see no more of it than that.
+        if _refuses(self._last_error):
+            self._refusal = self._last_error
 
     async def _on_lost(self) -> None:
         if self._client is not None:
@@ -195,6 +200,10 @@ class Connection:
                 with contextlib.suppress(Error, OSError, TimeoutError):
                     await client.flush(timeout=2)
             await _close(client)
+
+
+def _refuses(why: str) -> bool:
+    return any(word in why.lower() for word in _REFUSED_WORDS)
 
 
 async def _close(client: Client) -> None:
