@@ -11,6 +11,7 @@ from logbridge.adapters.delivery.retry import Retry, passes_in_time
 from logbridge.adapters.delivery.spooler import Spooler
 from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
+from logbridge.adapters.services.sink import LogServices
 from logbridge.domain.measures import Measures
 from logbridge.domain.policy import (
     AdmissionPolicy,
@@ -29,8 +30,13 @@ _ANY_BUDGET_S = 3600.0
 _STREAM_BACKOFF_MAX_S = 2.0
 
 
-def build_breaker(sink: LogSink, settings: Settings, measures: Measures) -> Breaker:
-    """sink → timeout → observe → breaker."""
+def build_breaker(sink: LogSink, settings: Settings, measures: Measures) -> Breaker | LogServices:
+    """sink → timeout → observe → breaker; of several log services each has its own already."""
+    return sink if isinstance(sink, LogServices) else build_guard(sink, settings, measures)
+
+
+def build_guard(sink: LogSink, settings: Settings, measures: Measures) -> Breaker:
+    """What is around each log service: timeout → observe → breaker."""
     timed = Timeout(sink, settings.attempt_timeout_s, time.monotonic)
     return Breaker(Observe(timed, measures, time.monotonic), BreakerPolicy(), time.monotonic)
 
