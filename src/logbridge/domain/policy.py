@@ -144,16 +144,16 @@ class BalancePolicy(Struct, frozen=True):
     """How several log services are one.
 
     services_max: how many at most. uncertain_max: entries that are remembered because one of them may have
-    them. rest_s: for how long one that is overloaded gets less, if it does not say itself.
+    them. wait_s: the pause before such an entry is tried again at one that is away.
     """
 
     services_max: int = 64
     uncertain_max: int = 50_000
-    rest_s: float = 1.0
+    wait_s: float = 1.0
 
     def __post_init__(self) -> None:
         _at_least(1, services_max=self.services_max, uncertain_max=self.uncertain_max)
-        _at_least(0.001, rest_s=self.rest_s)
+        _at_least(0.001, wait_s=self.wait_s)
 
 
 class SpoolPolicy(Struct, frozen=True):

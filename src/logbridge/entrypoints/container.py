@@ -326,7 +326,7 @@ class Container(containers.DeclarativeContainer):
     maker = providers.Singleton(build_maker, settings)
     tracer = providers.Singleton(open_tracer, settings)
     measures = providers.Singleton(Measures, time.time)
-    sink = providers.Singleton(open_sink, settings, tracer, measures)
+    sink = providers.Singleton(open_sink, settings, measures, tracer)
     reader = providers.Singleton(reader_of, sink)
     in_flight = providers.Singleton(InFlight)
     breaker = providers.Singleton(build_breaker, sink, settings, measures)

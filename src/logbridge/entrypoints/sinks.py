@@ -16,7 +16,7 @@ from logbridge.domain.measures import Measures
 from logbridge.domain.policy import BalancePolicy, BatchPolicy
 from logbridge.domain.ports import LogReader, LogSink
 from logbridge.domain.trace import Tracer
-from logbridge.entrypoints.chains import build_guard
+from logbridge.entrypoints.chains import build_peer
 from logbridge.entrypoints.settings import (
     GRPC_SINKS,
     NAMED_SINKS,
@@ -30,7 +30,7 @@ from logbridge.entrypoints.tls import naming_settings, sink_files
 _BALANCE = BalancePolicy()
 
 
-def open_sink(settings: Settings, tracer: Tracer | None, measures: Measures) -> LogSink:
+def open_sink(settings: Settings, measures: Measures, tracer: Tracer | None = None) -> LogSink:
     """The sink of ``settings.sink_url``; it connects with its first use. Raises InvalidSetting.
 
     measures: counts the calls to each of several log services.
@@ -69,11 +69,10 @@ def open_sink(settings: Settings, tracer: Tracer | None, measures: Measures) -> 
 def _open_services(
     settings: Settings, open_one: Callable[[str], GrpcSink], measures: Measures
 ) -> LogServices:
-    """All log services of the setting; each has a breaker of its own."""
+    """All log services of the setting; each has a chain of its own."""
 
     def join(address: str) -> Peer:
-        sink = open_one(address)
-        return Peer(address, build_guard(sink, settings, measures), sink)
+        return build_peer(address, open_one(address), settings, measures)
 
     return LogServices(_members(settings, join), _BALANCE, time.monotonic)
 

@@ -75,7 +75,7 @@ class Breaker(Link):
         self._postpone(last.reason, failed_trials=int(trial))
 
     async def look(self) -> None:
-        """A trial without an entry, if one is due: ask the peer. If it is there it counts so until it fails."""
+        """A trial without an entry, if one is due: ask the peer. If it answers it is there until it fails."""
         if not self.away or self._trial_under_way or self.trial_in_s:
             return
         self._trial_under_way = True

@@ -31,7 +31,7 @@ class Members:
 
 
 class NamedMembers(Members):
-    """Those that a name resolves to. It is asked again every every_s seconds in which somebody writes or reads.
+    """Those that a name resolves to. It is asked again after every_s seconds, when somebody writes or reads.
 
     resolve: gives the addresses (host:port) of the name, or raises OSError. A name that does not resolve
     keeps its members: it is no news of them. One that is gone ends what it is at, and is closed.

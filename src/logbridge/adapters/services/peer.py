@@ -1,12 +1,14 @@
-"""Peer: one log service of several, and what is known of it."""
+"""Peer: one log service of several, and what stands in front of it."""
 
+from collections.abc import Callable
+from hashlib import blake2b
 from typing import Protocol
 
 from logbridge.domain.ports import LogReader, LogSink
 
 
-class Guarded(LogSink, Protocol):
-    """A sink behind a breaker."""
+class Guard(Protocol):
+    """Who knows whether a log service is there: its breaker."""
 
     @property
     def away(self) -> bool:
@@ -24,15 +26,18 @@ class Guarded(LogSink, Protocol):
 
 
 class Peer:
-    """A log service. address: host:port. sink: what writes to it. reader: what reads there.
+    """A log service. address: host:port. sink: the chain of writes to it. guard: the breaker in there.
 
-    calls: int, writes under way. rests_until_s: when it asked to be spared until, by the clock of the
-    deadlines.
+    reader: what reads there. cut: answers all that is under way. factor: int, what its place among others
+    is counted from for each entry; odd, so that no two ids have the same place.
     """
 
-    def __init__(self, address: str, sink: Guarded, reader: LogReader) -> None:
+    def __init__(
+        self, address: str, sink: LogSink, guard: Guard, reader: LogReader, cut: Callable[[], None]
+    ) -> None:
         self.address = address
         self.sink = sink
+        self.guard = guard
         self.reader = reader
-        self.calls = 0
-        self.rests_until_s = 0.0
+        self.cut = cut
+        self.factor = int.from_bytes(blake2b(address.encode(), digest_size=8).digest()) | 1

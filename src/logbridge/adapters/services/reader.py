@@ -58,7 +58,7 @@ class MergedReader:
     ) -> tuple[list[T], list[str]]:
         """The answers of those that are there, and who is missing, with the reason."""
         peers = await self._members.present(deadline)
-        asked = [peer for peer in peers if not peer.sink.away] or list(peers)
+        asked = [peer for peer in peers if not peer.guard.away] or list(peers)
         answers = await asyncio.gather(*(_answer(ask, peer) for peer in asked))
         missing = [str(answer) for answer in answers if isinstance(answer, ReaderUnavailable)]
         missing += [f"{peer.address}: counts as away" for peer in peers if peer not in asked]
@@ -68,7 +68,7 @@ class MergedReader:
         return found, missing
 
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
-        """See LogReader.follow. It ends when one of them is lost, or there is one more that can be followed."""
+        """See LogReader.follow. It ends when one of them is lost, or one more can be followed."""
         peers = await self._members.present(Deadline(self._monotonic() + BEGIN_S))
         async with contextlib.AsyncExitStack() as stack:
             streams = {
@@ -81,7 +81,8 @@ class MergedReader:
             for peer in left_out:
                 del streams[peer]
             yield Followed(place_of(places))
-            async for peer, followed in self._items(streams):
+            items = await stack.enter_async_context(contextlib.aclosing(self._items(streams)))
+            async for peer, followed in items:
                 places[peer.address] = followed.sequence
                 yield Followed(place_of(places), followed.entry)
 

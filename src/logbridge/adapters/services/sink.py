@@ -1,10 +1,11 @@
-"""LogServices: a write goes to the one with the fewest under way; what may be at one of them stays with it."""
+"""LogServices: each entry has its log service by its id; while that one is away the next one takes it."""
 
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Collection, Sequence
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from zlib import crc32
 
 from logbridge.adapters.services.members import Members
 from logbridge.adapters.services.peer import Peer
@@ -17,14 +18,16 @@ from logbridge.domain.ports import Deadline, SinkHealth
 
 logger = logging.getLogger(__name__)
 
-# Another one may have what this one lacks: the way to it, or room.
-_ELSEWHERE = frozenset((Cause.UNAVAILABLE, Cause.OVERLOADED))
+# How long a question about health waits for the name to be resolved.
+RESOLVE_S = 2.0
 
 
 class LogServices(MergedReader):
-    """A LogSink and LogReader over several. What one is known not to have goes to the next one at once.
+    """A LogSink and LogReader over several.
 
-    away: bool, whether all of them are.
+    By its id an entry comes to the same one, whoever sends it again: another bridge, or this one after a
+    crash. What is known not to have arrived because a log service is away goes to the next one at once; what
+    may have arrived goes nowhere else. away: bool, whether all of them are.
     """
 
     def __init__(self, members: Members, policy: BalancePolicy, monotonic: Callable[[], float]) -> None:
@@ -32,11 +35,10 @@ class LogServices(MergedReader):
         self._policy = policy
         self._uncertain = Uncertain(policy.uncertain_max)
         self._looks: dict[Peer, asyncio.Task[None]] = {}
-        self._turn = 0
 
     @property
     def away(self) -> bool:
-        return self.services > 0 and self.services_away == self.services
+        return 0 < self.services == self.services_away
 
     @property
     def services(self) -> int:
@@ -46,7 +48,7 @@ class LogServices(MergedReader):
     @property
     def services_away(self) -> int:
         """How many of them count as away."""
-        return sum(peer.sink.away for peer in self._members.peers)
+        return sum(peer.guard.away for peer in self._members.peers)
 
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
         """See LogSink.write."""
@@ -57,124 +59,84 @@ class LogServices(MergedReader):
             reason = "no log service is known: the name of LOGBRIDGE_SINK does not resolve"
             return [Failed(entry.id, reason) for entry in entries]
         self._look_at(peers)
-        if not self._uncertain:
-            return await self._balanced(entries, peers, deadline)
-        return await self._sorted(entries, peers, deadline)
-
-    async def _sorted(
-        self, entries: Sequence[LogEntry], peers: Sequence[Peer], deadline: Deadline
-    ) -> Sequence[Outcome]:
-        """Those that may be somewhere go back there; the others where there is the least to do."""
-        homes = [self._home(entry) for entry in entries]
-        if not any(homes):
-            return await self._balanced(entries, peers, deadline)
-        order = sorted(range(len(entries)), key=lambda index: homes[index])
-        parts = [list(part) for _, part in groupby(order, key=lambda index: homes[index])]
-        written = await asyncio.gather(
-            *(
-                self._part(homes[part[0]], [entries[index] for index in part], peers, deadline)
-                for part in parts
-            )
-        )
         outcomes: dict[int, Outcome] = {}
-        for part, came in zip(parts, written, strict=True):
-            outcomes |= zip(part, came, strict=True)
+        lost: set[Peer] = set()
+        going: Collection[int] = range(len(entries))
+        while going:
+            parts = self._parts(entries, going, peers, lost)
+            outcomes |= await self._written(entries, parts, deadline)
+            going = [index for part in parts.values() for index in part if _not_reached(outcomes[index])]
+            lost |= {peer for peer, part in parts.items() if any(_not_reached(outcomes[i]) for i in part)}
+            if len(lost) == len(peers) or not deadline.remaining_s(self._monotonic()):
+                break
         return [outcomes[index] for index in range(len(entries))]
 
-    def _home(self, entry: LogEntry) -> str:
-        """The address where an entry may be, "" for none; of one that is gone for good nothing is known."""
-        place = self._uncertain.where(entry)
+    def _parts(
+        self, entries: Sequence[LogEntry], going: Iterable[int], peers: Sequence[Peer], lost: set[Peer]
+    ) -> Mapping[Peer, list[int]]:
+        """Which entries go where, by their places. lost: who was not reached in this write."""
+        left = [peer for peer in peers if peer not in lost]
+        there = [peer for peer in left if not peer.guard.away] or left
+        parts: dict[Peer, list[int]] = defaultdict(list)
+        for index in going:
+            entry = entries[index]
+            parts[self._where_it_may_be(entry) or _home(entry, there)].append(index)
+        return parts
+
+    def _where_it_may_be(self, entry: LogEntry) -> Peer | None:
+        """None for an entry that was nowhere; of a log service that is gone for good nothing is known."""
+        place = self._uncertain.where(entry) if self._uncertain else None
         if place is None:
-            return ""
-        if self._members.at(place.address) is None:
-            self._uncertain.settle((entry,))
-            return ""
-        return place.address
-
-    async def _part(
-        self, home: str, entries: Sequence[LogEntry], peers: Sequence[Peer], deadline: Deadline
-    ) -> Sequence[Outcome]:
-        peer = self._members.at(home) if home else None
+            return None
+        peer = self._members.at(place.address)
         if peer is None:
-            return await self._balanced(entries, peers, deadline)
-        return await self._returned(peer, entries, deadline)
+            self._uncertain.settle((entry,))
+        return peer
 
-    async def _returned(
-        self, peer: Peer, entries: Sequence[LogEntry], deadline: Deadline
-    ) -> Sequence[Outcome]:
-        """To where they may be; while that one is away nobody knows more."""
-        outcomes = await self._handed(peer, entries, deadline)
-        return [
-            self._unknown_yet(entry, outcome) if isinstance(outcome, Failed) else outcome
-            for entry, outcome in zip(entries, outcomes, strict=True)
-        ]
-
-    def _unknown_yet(self, entry: LogEntry, failed: Failed) -> Outcome:
-        place = self._uncertain.where(entry)
-        if place is None:  # another write of the same entry had its answer meanwhile
-            return failed
-        return still_unknown(entry, place, failed.retry_after_s or self._policy.rest_s)
-
-    async def _balanced(
-        self, entries: Sequence[LogEntry], peers: Sequence[Peer], deadline: Deadline
-    ) -> Sequence[Outcome]:
-        peer = self._chosen(peers, ())
-        first = await self._handed(peer, entries, deadline)
-        outcomes, tried = list(first), [peer]
-        while len(tried) < len(peers) and deadline.remaining_s(self._monotonic()):
-            going = [index for index, outcome in enumerate(outcomes) if _may_go_elsewhere(outcome)]
-            if not going:
-                break
-            tried.append(self._chosen(peers, tried))
-            fresh = await self._handed(tried[-1], [entries[index] for index in going], deadline)
-            for index, outcome in zip(going, fresh, strict=True):
-                outcomes[index] = outcome
-        return outcomes
-
-    def _chosen(self, peers: Sequence[Peer], tried: Collection[Peer]) -> Peer:
-        """The one with the fewest writes under way, of those that are there and not asked to be spared."""
-        now_s = self._monotonic()
-        self._turn += 1
-        count = len(peers)
-        # Of equals each in its turn.
-        turns = [peers[(self._turn + number) % count] for number in range(count)]
-        return min(
-            (peer for peer in turns if peer not in tried),
-            key=lambda peer: (peer.sink.away, peer.rests_until_s > now_s, peer.sink.trial_in_s, peer.calls),
+    async def _written(
+        self, entries: Sequence[LogEntry], parts: Mapping[Peer, list[int]], deadline: Deadline
+    ) -> dict[int, Outcome]:
+        written = await asyncio.gather(
+            *(
+                self._handed(peer, [entries[index] for index in part], deadline)
+                for peer, part in parts.items()
+            )
         )
+        return {
+            index: outcome
+            for part, outcomes in zip(parts.values(), written, strict=True)
+            for index, outcome in zip(part, outcomes, strict=True)
+        }
 
-    async def _handed(self, peer: Peer, entries: Sequence[LogEntry], deadline: Deadline) -> Sequence[Outcome]:
-        peer.calls += 1
+    async def _handed(self, peer: Peer, entries: Sequence[LogEntry], deadline: Deadline) -> list[Outcome]:
         try:
             outcomes = await peer.sink.write(entries, deadline=deadline)
         except asyncio.CancelledError:
             for entry in entries:
                 self._uncertain.note(entry, peer.address, Cause.STOPPING)
             raise
-        finally:
-            peer.calls -= 1
-        self._learn(peer, entries, outcomes)
-        return outcomes
+        return [
+            outcome
+            if type(outcome) is Accepted and not self._uncertain
+            else self._learned(peer, entry, outcome)
+            for entry, outcome in zip(entries, outcomes, strict=True)
+        ]
 
-    def _learn(self, peer: Peer, entries: Sequence[LogEntry], outcomes: Sequence[Outcome]) -> None:
-        if self._uncertain:
-            self._uncertain.settle(
-                entry
-                for entry, outcome in zip(entries, outcomes, strict=True)
-                if not isinstance(outcome, Failed | Unknown)
-            )
-        last = outcomes[-1]
-        if isinstance(last, Failed) and last.cause is Cause.OVERLOADED:  # the newest thing known of it
-            peer.rests_until_s = self._monotonic() + (last.retry_after_s or self._policy.rest_s)
-        for entry, outcome in zip(entries, outcomes, strict=True):
-            if type(outcome) is not Accepted and isinstance(outcome, Unknown):
-                self._uncertain.note(entry, peer.address, outcome.cause)
+    def _learned(self, peer: Peer, entry: LogEntry, outcome: Outcome) -> Outcome:
+        """Remember, or forget, where the entry may be; while it cannot be asked there it stays unknown."""
+        if isinstance(outcome, Unknown):
+            self._uncertain.note(entry, peer.address, outcome.cause)
+        elif not isinstance(outcome, Failed):
+            self._uncertain.settle((entry,))
+        elif (place := self._uncertain.where(entry)) is not None:
+            return still_unknown(entry, place, outcome.retry_after_s or self._policy.wait_s)
+        return outcome
 
     def _look_at(self, peers: Sequence[Peer]) -> None:
         """Ask those that are away whether they are back, while others do the work."""
         for peer in peers:
-            if peer.sink.away and not peer.sink.trial_in_s and peer not in self._looks:
-                self._looks[peer] = looking = asyncio.ensure_future(peer.sink.look())
+            if peer.guard.away and not peer.guard.trial_in_s and peer not in self._looks:
+                self._looks[peer] = looking = asyncio.ensure_future(peer.guard.look())
                 looking.add_done_callback(functools.partial(self._looked, peer))
 
     def _looked(self, peer: Peer, looking: "asyncio.Task[None]") -> None:
@@ -184,7 +146,7 @@ class LogServices(MergedReader):
 
     async def check(self) -> SinkHealth:
         """See LogSink.check: one that would take entries is enough; the detail names them all."""
-        peers = await self._members.present(Deadline(self._monotonic() + self._policy.rest_s))
+        peers = await self._members.present(Deadline(self._monotonic() + RESOLVE_S))
         found = await asyncio.gather(*(peer.sink.check() for peer in peers))
         reachable = sum(health.reachable for health in found)
         details = "; ".join(health.detail for health in found)
@@ -193,11 +155,16 @@ class LogServices(MergedReader):
     async def honours_ids(self, *, deadline: Deadline) -> bool | None:
         """See LogSink.honours_ids: as all say that are there, and one that does not is no."""
         peers = await self._members.present(deadline)
-        there = [peer for peer in peers if not peer.sink.away]
+        there = [peer for peer in peers if not peer.guard.away]
         said = await asyncio.gather(*(peer.sink.honours_ids(deadline=deadline) for peer in there))
         if False in said:
             return False
         return True if said and None not in said else None
+
+    def cut(self) -> None:
+        """Answer what is under way or waits as unknown, and whatever still comes as failed."""
+        for peer in self._members.peers:
+            peer.cut()
 
     async def aclose(self) -> None:
         """See LogSink.aclose."""
@@ -206,5 +173,18 @@ class LogServices(MergedReader):
         await self._members.aclose()
 
 
-def _may_go_elsewhere(outcome: Outcome) -> bool:
-    return isinstance(outcome, Failed) and outcome.cause in _ELSEWHERE
+def _not_reached(outcome: Outcome) -> bool:
+    return isinstance(outcome, Failed) and outcome.cause is Cause.UNAVAILABLE
+
+
+def _home(entry: LogEntry, peers: Sequence[Peer]) -> Peer:
+    """Rendezvous hashing: the same for everybody who knows the same log services, and if one goes only its
+    own entries move. Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998.
+    """
+    if len(peers) == 1:
+        return peers[0]
+    name = crc32(entry.id.encode()) + 1
+    return max(peers, key=lambda peer: name * peer.factor & _MASK)
+
+
+_MASK = 2**64 - 1

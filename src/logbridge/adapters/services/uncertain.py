@@ -55,7 +55,7 @@ class Uncertain:
 def still_unknown(entry: LogEntry, place: Whereabouts, wait_s: float) -> Unknown:
     """The answer for an entry that was not sent now, because where it may be cannot be asked."""
     reason = (
-        f"{place.address}: it may have been written there by an earlier attempt, and cannot be sent there now; "
+        f"{place.address}: an earlier attempt may have written it there, where it cannot be sent now; "
         "at another log service it could be stored twice"
     )
     return Unknown(entry.id, reason, place.cause, wait_s, may_go_again=True, sent=False)
