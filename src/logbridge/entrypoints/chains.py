@@ -60,7 +60,7 @@ def build_core(breaker: LogSink, settings: Settings) -> Turns | LogServices:
 
 
 def build_coalesce(core: LogSink, settings: Settings) -> Coalesce | None:
-    """What makes batches of single writes; None where LOGBRIDGE_COALESCE says no, or each peer has its own."""
+    """What makes batches of single writes; None where LOGBRIDGE_COALESCE says no, or each peer has one."""
     if isinstance(core, LogServices) or not settings.coalesce:
         return None
     return Coalesce(core, CoalescePolicy(), time.monotonic)
