@@ -18,9 +18,10 @@ SERVICES = 3
 class ServicesLedger(NamedTuple):
     """Counts of logs, of delivered and of durable writes together.
 
-    refused: answered with an error, share_refused: of those sent while one was away. recovery_s: the longest
-    time from a kill to the end of the last answer with an error that came of it. found_again_s: the longest
-    time from a return until the bridge counts it as there. slowest_s: the longest answer.
+    refused: answered with an error, share_refused: of those answered while one was away. recovery_s: the
+    longest time from a kill after which every batch that was begun was acknowledged as a whole.
+    found_again_s: the longest time from the start of one until the bridge counts it as there. slowest_s: the
+    longest answer.
     """
 
     sent: int
@@ -152,7 +153,7 @@ def _ledger(
     during = sum(map(len, of_outages)) * 10
     refused_then = sum(answer.refused for part in of_outages for answer in part)
     recoveries = [
-        max((answer.ended_s - outage.killed_s for answer in part if answer.refused), default=0.0)
+        max((answer.began_s - outage.killed_s for answer in part if answer.refused), default=0.0)
         for outage, part in zip(outages, of_outages, strict=True)
     ]
     return ServicesLedger(
@@ -160,7 +161,7 @@ def _ledger(
         acknowledged=len(acknowledged),
         refused=sent - len(acknowledged),
         share_refused=refused_then / during if during else 0.0,
-        recovery_s=max(recoveries),
+        recovery_s=max(0.0, *recoveries),
         found_again_s=max(outage.found_s - outage.back_s for outage in outages),
         slowest_s=max(answer.ended_s - answer.began_s for answer in answers),
         lost=len(acknowledged - found.keys()),

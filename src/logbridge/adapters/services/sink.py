@@ -181,10 +181,14 @@ def _home(entry: LogEntry, peers: Sequence[Peer]) -> Peer:
     """Rendezvous hashing: the same for everybody who knows the same log services, and if one goes only its
     own entries move. Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998.
     """
-    if len(peers) == 1:
-        return peers[0]
     name = crc32(entry.id.encode()) + 1
-    return max(peers, key=lambda peer: name * peer.factor & _MASK)
+    home, most = peers[0], -1
+    # A loop: max() with a key takes twice as long, and this is done for every log.
+    for peer in peers:
+        place = name * peer.factor & _MASK
+        if place > most:
+            home, most = peer, place
+    return home
 
 
 _MASK = 2**64 - 1
