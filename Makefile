@@ -69,7 +69,7 @@ chaos: .venv/.dev faketime ## kill, cut and fill up real processes, then count: 
 attack: .venv/.dev ## everything at once on real processes, good clients beside it: ATTACK_S=60
 	@$(BIN)/python -m tests.attack --seconds $(or $(ATTACK_S),60) $(ARGS)
 
-cluster: .venv/.dev nats ## three NATS servers, killed one by one under load, then count: CLUSTER_S=60
+cluster: .venv/.dev nats ## NATS servers and log services, killed under load, then count: CLUSTER_S=60
 	@$(BIN)/python -m tests.cluster --seconds $(or $(CLUSTER_S),60) $(ARGS)
 
 fuzz: .venv/.fuzz ## coverage-guided fuzzing of the entrances: FUZZ_S=60 FUZZ_SEED=1

@@ -1,30 +1,56 @@
-"""make cluster: faults under load for so many seconds, then the ledger."""
+"""make cluster: faults under load for so many seconds, then the ledger of each scene."""
 
 import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.cluster.run import run
+from tests.cluster import run, services
+from tests.cluster.run import Ledger
+from tests.cluster.services import ServicesLedger
+
+
+class Scene(NamedTuple):
+    """What is run, and what it needs. run: in a folder, for so many seconds, telling what happens."""
+
+    title: str
+    run: Callable[[Path, float, Callable[[str], None]], Ledger | ServicesLedger]
+    program: str = ""
+
+
+SCENES = {
+    "queue": Scene("three NATS servers, replicas=3", run.run, "nats-server"),
+    "services": Scene("three log services behind one bridge", services.run),
+}
 
 
 def main() -> int:
-    """0 for a clean ledger, 1 for any other, 2 where there is no nats-server."""
+    """0 for clean ledgers, 1 for any other, 2 where a program is missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    seconds = parser.parse_args().seconds
-    if shutil.which("nats-server") is None:
-        parser.error("there is no nats-server here; make nats installs it where it may")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each scene (60)")
+    parser.add_argument("--scene", choices=SCENES, action="append", help="one scene; all without it")
+    asked = parser.parse_args()
+    scenes = [SCENES[name] for name in asked.scene or SCENES]
+    for scene in scenes:
+        if scene.program and shutil.which(scene.program) is None:
+            parser.error(f"there is no {scene.program} here; make nats installs it where it may")
+    clean = [_played(scene, asked.seconds) for scene in scenes]
+    return 0 if all(clean) else 1
+
+
+def _played(scene: Scene, seconds: float) -> bool:
     folder = Path(tempfile.mkdtemp(prefix="logbridge-cluster-"))
-    ledger = run(folder, seconds, lambda what: print(what, file=sys.stderr, flush=True))
-    table = Table(title=f"Ledger, {seconds:g} s, three NATS servers, replicas=3", title_justify="left")
+    ledger = scene.run(folder, seconds, lambda what: print(what, file=sys.stderr, flush=True))
+    table = Table(title=f"Ledger, {seconds:g} s, {scene.title}", title_justify="left")
     for name in ledger._fields[:-1]:
         table.add_column(name, justify="right")
-    table.add_row(*map(str, ledger[:-1]))
+    table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in ledger[:-1]))
     console = Console(width=110)
     console.print(table)
     console.print(
@@ -34,7 +60,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         console.print(f"everything is kept in {folder}")
-    return 0 if ledger.clean else 1
+    return ledger.clean
 
 
 if __name__ == "__main__":

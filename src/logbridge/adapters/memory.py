@@ -23,6 +23,7 @@ from logbridge.domain.query import (
     LogHistogram,
     LogPage,
     LogQuery,
+    check_place,
 )
 from logbridge.domain.timestamp import epoch_us
 
@@ -158,6 +159,7 @@ class MemorySink:
 
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
         """See LogReader.follow. A sequence is the place in ``entries``, counted from 1."""
+        check_place(after)
         with self._followers.joined() as stored:
             sequence = len(self.entries) if after is None else min(after, len(self.entries))
             yield Followed(sequence)

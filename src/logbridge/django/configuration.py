@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from msgspec import Meta, Struct
 
 from logbridge.domain.entry import split_path
-from logbridge.entrypoints.settings import check_sink_url
+from logbridge.entrypoints.settings import GRPC_SINKS, check_sink_url
 
 EXAMPLE = 'LOGBRIDGE = {"URL": "grpc://localhost:50051", "SERVICE_NAME": "shop"}'
 
@@ -49,4 +49,4 @@ def _is_log_service(url: str) -> bool:
         scheme, _ = check_sink_url(url)
     except ValueError:
         return False
-    return scheme in ("grpc", "grpcs")
+    return scheme in GRPC_SINKS

@@ -82,11 +82,14 @@ async def every_page(
 ) -> AsyncGenerator[LogPage, None]:
     """Up to ``limit`` logs, newest first; always a first page, whose total_count is of all that match.
 
-    In memory is one page, and what a Place has. Raises what ask raises.
+    In memory is one page, and what a Place has. Raises what ask raises, and ReaderUnavailable where one of
+    several log services is missing: what is kept as all logs is to be all.
     """
     place = Place(which, limit)
     while place.more:
         page = await ask(place.query())
+        if page.missing:
+            raise ReaderUnavailable(f"not all logs can be read now: {'; '.join(page.missing)}")
         fresh = place.take(page.entries, page.total_count)
         if fresh is not None:
             yield LogPage(fresh, page.total_count)

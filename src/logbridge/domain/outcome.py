@@ -57,7 +57,8 @@ class Unknown(Struct, frozen=True):
     """It may have been written or not. Sent again under its id it is stored once, where ids are honoured.
 
     retry_after_s as in Failed. may_go_again: whether the kind of failure is a passing one; even then it is
-    safe only towards a peer that honours ids (LogSink.honours_ids).
+    safe only towards a peer that honours ids (LogSink.honours_ids). sent: False if this attempt did not send
+    it: an earlier one did, to a log service that cannot be asked now.
     """
 
     log_id: str
@@ -65,6 +66,7 @@ class Unknown(Struct, frozen=True):
     cause: Cause = Cause.NO_ANSWER
     retry_after_s: float | None = None
     may_go_again: bool = False
+    sent: bool = True
 
 
 Outcome = Accepted | Refused | Failed | Unknown

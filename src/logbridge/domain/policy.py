@@ -140,6 +140,22 @@ class BreakerPolicy(Struct, frozen=True):
         return min(self.trial_first_s * 2.0 ** min(trials, 64), self.trial_max_s)
 
 
+class BalancePolicy(Struct, frozen=True):
+    """How several log services are one.
+
+    services_max: how many at most. uncertain_max: entries that are remembered because one of them may have
+    them. wait_s: the pause before such an entry is tried again at one that is away.
+    """
+
+    services_max: int = 64
+    uncertain_max: int = 50_000
+    wait_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least(1, services_max=self.services_max, uncertain_max=self.uncertain_max)
+        _at_least(0.001, wait_s=self.wait_s)
+
+
 class SpoolPolicy(Struct, frozen=True):
     """How the spool is emptied.
 

@@ -77,7 +77,7 @@ class LogReader(Protocol):
         ...
 
     def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
-        """New logs as they are stored, in that order, without end.
+        """New logs as they are stored, without end; in that order, of several stores in that of each.
 
         after: a sequence to go on from; None starts with what is stored from now on. The first item comes at
         once and has no entry: its sequence is where the following starts. Not promised: that it survives a

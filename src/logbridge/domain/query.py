@@ -12,6 +12,7 @@ from logbridge.domain.timestamp import epoch_us
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
 OFFSET_MAX = 2**31 - 1  # int32 on the wire
+SEQUENCE_MAX = 2**63 - 1  # int64 on the wire, and in a store
 BUCKETS_DEFAULT = 60
 BUCKETS_MAX = 200
 # A page ends early rather than grow past this: 1,000 entries of 256 KiB would be 256 MiB.
@@ -98,18 +99,29 @@ class LogPage(Struct, frozen=True):
     """Entries, newest first, and how many match in all.
 
     A page may hold fewer than the limit before the end (it stops at 3 MiB of text): the next one starts at
-    offset + len(entries), until that reaches total_count.
+    offset + len(entries), until that reaches total_count. missing: of several log services those whose logs
+    are not in it, each with the reason.
     """
 
     entries: list[LogEntry]
     total_count: int
+    missing: tuple[str, ...] = ()
 
 
 class Followed(Struct, frozen=True):
-    """A stored entry and its place in the store; without an entry, the place where a follow starts."""
+    """A stored entry and its place in the store; without an entry, the place where a follow starts.
+
+    sequence: of one store up to SEQUENCE_MAX, of several a larger number that has a place in each.
+    """
 
     sequence: int
     entry: LogEntry | None = None
+
+
+def check_place(after: int | None) -> None:
+    """For a reader of one store. Raises InvalidRequest for a place that cannot be in it."""
+    if after is not None and after > SEQUENCE_MAX:
+        raise InvalidRequest("Last-Event-ID", f"expected a place in this log service, got {str(after)[:40]}")
 
 
 class HistogramQuery(LogFilter, frozen=True, kw_only=True):
@@ -131,7 +143,7 @@ class LogHistogram(Struct, frozen=True):
 
     start_us, end_us: microseconds since 1970, what was asked for or the oldest and newest log; None where
     nothing says it. first_us: where the first bucket begins, at start_us or before. counts: for each bucket a
-    number for each level, DEBUG first.
+    number for each level, DEBUG first. missing: as in LogPage.
     """
 
     start_us: int | None
@@ -139,6 +151,7 @@ class LogHistogram(Struct, frozen=True):
     bucket_us: int
     first_us: int
     counts: list[tuple[int, ...]]
+    missing: tuple[str, ...] = ()
 
     @property
     def total_count(self) -> int:

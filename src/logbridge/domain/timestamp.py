@@ -60,6 +60,14 @@ def rfc3339_utc(us: int) -> str:
     return f"{_second_utc(second)}.{micros:06}+00:00"
 
 
+def nearest_rfc3339(us: int) -> str:
+    """As rfc3339_utc(), of the nearest moment in the years 1 to 9999.
+
+    The offset of a log may put its time a day beyond what RFC 3339 can write in UTC.
+    """
+    return rfc3339_utc(min(max(us, _FIRST_US), _LAST_US))
+
+
 def rfc3339_ns_utc(ns: int) -> str:
     """Nanoseconds since 1970 as RFC 3339 in UTC: as rfc3339_utc(), with nine digits where six are too few.
 
@@ -100,3 +108,6 @@ def _whole_minutes(moment: datetime) -> timezone:
     # RFC 3339 knows offsets in whole minutes only; old local times have seconds in theirs.
     offset = moment.utcoffset() or timedelta()
     return timezone(timedelta(minutes=round(offset.total_seconds() / 60)))
+
+
+_FIRST_US, _LAST_US = epoch_us("0001-01-01T00:00:00Z"), epoch_us("9999-12-31T23:59:59.999999Z")

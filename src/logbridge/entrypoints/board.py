@@ -29,7 +29,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class Report(Struct, kw_only=True):
     """What one process has counted, and how it is now. started_s: seconds since 1970.
 
-    away: whether the log service counts as away. tails: that are followed now.
+    services, services_away: log services that it delivers to, and those that count as away. tails: that are
+    followed now.
     """
 
     pid: int
@@ -41,7 +42,13 @@ class Report(Struct, kw_only=True):
     in_flight_bytes: int = 0
     connections: int = 0
     tails: int = 0
-    away: bool = False
+    services: int = 1
+    services_away: int = 0
+
+    @property
+    def away(self) -> bool:
+        """Whether nobody is there to deliver to: writes fail at once."""
+        return 0 < self.services == self.services_away
 
     @property
     def told_until_s(self) -> int:

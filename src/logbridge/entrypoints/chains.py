@@ -11,6 +11,9 @@ from logbridge.adapters.delivery.retry import Retry, passes_in_time
 from logbridge.adapters.delivery.spooler import Spooler
 from logbridge.adapters.delivery.timeout import Timeout
 from logbridge.adapters.delivery.turns import Turns
+from logbridge.adapters.grpc.sink import GrpcSink
+from logbridge.adapters.services.peer import Peer
+from logbridge.adapters.services.sink import LogServices
 from logbridge.domain.measures import Measures
 from logbridge.domain.policy import (
     AdmissionPolicy,
@@ -29,23 +32,38 @@ _ANY_BUDGET_S = 3600.0
 _STREAM_BACKOFF_MAX_S = 2.0
 
 
-def build_breaker(sink: LogSink, settings: Settings, measures: Measures) -> Breaker:
-    """sink → timeout → observe → breaker."""
+def build_breaker(sink: LogSink, settings: Settings, measures: Measures) -> Breaker | LogServices:
+    """sink → timeout → observe → breaker; each of several log services has its own already."""
+    return sink if isinstance(sink, LogServices) else _guarded(sink, settings, measures)
+
+
+def _guarded(sink: LogSink, settings: Settings, measures: Measures) -> Breaker:
     timed = Timeout(sink, settings.attempt_timeout_s, time.monotonic)
     return Breaker(Observe(timed, measures, time.monotonic), BreakerPolicy(), time.monotonic)
 
 
-def build_core(breaker: LogSink, settings: Settings) -> Turns:
-    """What every write goes through, from the inside out: breaker → turns.
+def build_peer(address: str, sink: GrpcSink, settings: Settings, measures: Measures) -> Peer:
+    """One of several log services: breaker → turns → coalesce, so that none waits for another."""
+    breaker = _guarded(sink, settings, measures)
+    core = build_core(breaker, settings)
+    return Peer(address, build_coalesce(core, settings) or core, breaker, sink, core.cut)
+
+
+def build_core(breaker: LogSink, settings: Settings) -> Turns | LogServices:
+    """What every write goes through, from the inside out: breaker → turns; several log services have both.
 
     The breaker is inside: who waits for a turn when the log service goes away learns it at once, too.
     """
+    if isinstance(breaker, LogServices):
+        return breaker
     return Turns(breaker, build_admission_policy(settings).writes_at_once_max, time.monotonic)
 
 
 def build_coalesce(core: LogSink, settings: Settings) -> Coalesce | None:
-    """What makes batches of single writes; None where LOGBRIDGE_COALESCE says no."""
-    return Coalesce(core, CoalescePolicy(), time.monotonic) if settings.coalesce else None
+    """What makes batches of single writes; None where LOGBRIDGE_COALESCE says no, or each peer has one."""
+    if isinstance(core, LogServices) or not settings.coalesce:
+        return None
+    return Coalesce(core, CoalescePolicy(), time.monotonic)
 
 
 def build_delivered(

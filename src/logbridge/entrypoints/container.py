@@ -21,6 +21,7 @@ from logbridge.adapters.delivery.breaker import Breaker
 from logbridge.adapters.keys.file import KeysFile
 from logbridge.adapters.keys.ring import KeyRing
 from logbridge.adapters.memory import MemorySink
+from logbridge.adapters.services.sink import LogServices
 from logbridge.adapters.spool.inventory import SpoolInventory
 from logbridge.adapters.spool.lock import BridgeLock
 from logbridge.adapters.spool.spool import SpoolLimits, SqliteSpool
@@ -301,7 +302,7 @@ def build_stream_bridge(
 def build_vitals(
     measures: Measures,
     in_flight: InFlight,
-    breaker: Breaker,
+    breaker: Breaker | LogServices,
     settings: Settings,
     board: Path | None,
     spool: Spool | None,
@@ -309,7 +310,7 @@ def build_vitals(
     """How the bridge is."""
     return Vitals(
         measures,
-        lambda: Gauges(in_flight.entries, in_flight.bytes, breaker.away),
+        lambda: Gauges(in_flight.entries, in_flight.bytes, breaker.services, breaker.services_away),
         functools.partial(spool_waiting, settings, spool),
         writes=[f"{settings.api_prefix}/write", f"{settings.api_prefix}/batch"],
         folder=board,
@@ -324,9 +325,9 @@ class Container(containers.DeclarativeContainer):
     spool_token = providers.Object("")
     maker = providers.Singleton(build_maker, settings)
     tracer = providers.Singleton(open_tracer, settings)
-    sink = providers.Singleton(open_sink, settings, tracer)
-    reader = providers.Singleton(reader_of, sink)
     measures = providers.Singleton(Measures, time.time)
+    sink = providers.Singleton(open_sink, settings, measures, tracer)
+    reader = providers.Singleton(reader_of, sink)
     in_flight = providers.Singleton(InFlight)
     breaker = providers.Singleton(build_breaker, sink, settings, measures)
     core = providers.Singleton(build_core, breaker, settings)

@@ -41,7 +41,7 @@ def sink_files(settings: Settings) -> PemFiles | None:
     for field in ("sink_ca", "sink_cert"):
         if path := getattr(settings, field):
             reason = (
-                "is for grpcs://host:port, otlps://host:port and otlp+https://, "
+                "is for grpcs://host:port, grpcs+dns://name:port, otlps://host:port and otlp+https://, "
                 f"and LOGBRIDGE_SINK is {settings.sink_url}: no TLS"
             )
             raise InvalidSetting(variable_of(field), path, reason)

@@ -23,7 +23,8 @@ class Gauges(Struct, frozen=True):
 
     in_flight_entries: int
     in_flight_bytes: int
-    away: bool
+    services: int
+    services_away: int
 
 
 class Look(Struct, frozen=True):
@@ -137,5 +138,6 @@ class Vitals:
             in_flight_bytes=gauges.in_flight_bytes,
             connections=measures.connections,
             tails=measures.tails,
-            away=gauges.away,
+            services=gauges.services,
+            services_away=gauges.services_away,
         )

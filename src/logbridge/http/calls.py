@@ -142,11 +142,13 @@ class Calls:
 
     def page(self, question: LogQuery) -> Work[Page]:
         found, _ = yield from self._answered(Ask("GET", "query", parameters_of(question)), QueryResult)
-        return Page(found.logs, found.total_count)
+        return Page(found.logs, found.total_count, found.missing or ())
 
     def next_logs(self, place: Place) -> Work[list[LogRecord]]:
         """The logs of the next page that are new; it may have none, and yet not be the last."""
         page = yield from self.page(place.query())
+        if page.missing:
+            raise BridgeError(f"not all logs can be read now: {'; '.join(page.missing)}")
         return place.take(page.logs, page.total_count) or []
 
     def health(self) -> Work[Health]:

@@ -56,7 +56,11 @@ class StreamResult(tally.StreamResult, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """A page of stored logs, newest first. total_count: int, of all that match."""
+    """A page of stored logs, newest first. total_count: int, of all that match.
+
+    missing: tuple[str, ...], of several log services those whose logs are not in it, each with the reason.
+    """
 
     logs: list[LogRecord]
     total_count: int
+    missing: tuple[str, ...] = ()

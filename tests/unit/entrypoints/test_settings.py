@@ -156,6 +156,39 @@ def test_addresses_of_otlp_receivers(url: str, scheme: str, address: str) -> Non
     assert sink_address("memory://") == "memory://"
 
 
+@pytest.mark.parametrize(
+    ("url", "scheme", "address"),
+    [
+        ("grpc://a:1,b:2", "grpc", "a:1,b:2"),
+        ("grpcs://[::1]:1,b:2/", "grpcs", "[::1]:1,b:2"),
+        ("grpc+dns://logs.internal:50051", "grpc+dns", "logs.internal:50051"),
+        ("grpcs+dns://logs.internal:50051/", "grpcs+dns", "logs.internal:50051"),
+    ],
+)
+def test_addresses_of_several_log_services(url: str, scheme: str, address: str) -> None:
+    """By comma, or all addresses of a name."""
+    assert check_sink_url(url) == (scheme, address)
+    assert sink_address(url) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("grpc://a:1,", "allowed are grpc://host:port"),
+        ("grpc://a:1,b", "allowed are grpc://host:port"),
+        ("grpc://a:1,grpc://b:1", "allowed are grpc://host:port"),
+        ("otlp://a:1,b:2", "allowed are grpc://host:port"),
+        ("grpc+dns://a:1,b:1", "allowed are grpc://host:port"),
+        ("grpc://a:1,b:1,a:1", "each log service is named once"),
+        ("grpc://" + ",".join(f"a:{port}" for port in range(1, 66)), "64 log services at most, got 65"),
+    ],
+)
+def test_addresses_that_are_none(url: str, reason: str) -> None:
+    """What is wrong with them stops the start."""
+    with pytest.raises(ValueError, match=reason):
+        check_sink_url(url)
+
+
 def test_headers_of_otlp() -> None:
     """They have the form of OTEL_EXPORTER_OTLP_HEADERS: pairs by comma, values percent-decoded."""
     assert parse_headers("X-Tenant = shop, api-key=a%2Cb%3D=,,") == (

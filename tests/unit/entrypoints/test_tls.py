@@ -11,6 +11,7 @@ import pytest
 from logbridge.adapters.certificates import PemFiles
 from logbridge.adapters.renewed import LOOK_EVERY_S
 from logbridge.domain.errors import InvalidSetting
+from logbridge.domain.measures import Measures
 from logbridge.entrypoints.settings import Settings
 from logbridge.entrypoints.sinks import open_sink
 from logbridge.entrypoints.tls import (
@@ -147,7 +148,7 @@ def test_a_wrong_file_names_its_setting(authority: Authority, variable: str) -> 
 def test_a_wrong_file_of_the_sink() -> None:
     """The sink itself says it in the same way: the Python surface has no other start."""
     with pytest.raises(InvalidSetting, match=r"^LOGBRIDGE_SINK_CA=missing.pem: there is no such file$"):
-        open_sink(Settings(sink="grpcs://logs:1", sink_ca="missing.pem"))
+        open_sink(Settings(sink="grpcs://logs:1", sink_ca="missing.pem"), Measures())
 
 
 @pytest.mark.parametrize("field", ["sink_ca", "sink_cert"])
@@ -155,7 +156,7 @@ def test_a_wrong_file_of_the_sink() -> None:
 def test_files_without_tls(field: str, sink: str) -> None:
     """Who names files for TLS is not served without it."""
     with pytest.raises(InvalidSetting, match=f"^LOGBRIDGE_{field.upper()}=a.pem: is for grpcs://host:port"):
-        open_sink(Settings(sink=sink, **{field: "a.pem"}))
+        open_sink(Settings(sink=sink, **{field: "a.pem"}), Measures())
 
 
 def test_naming_settings() -> None:

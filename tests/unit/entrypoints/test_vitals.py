@@ -58,7 +58,7 @@ async def beating(
     clock = clock or Clock()
     vitals = Vitals(
         measures,
-        lambda: Gauges(1, 2, False),
+        lambda: Gauges(1, 2, 3, 1),
         spool,
         writes=["/write"],
         folder=folder,
@@ -146,6 +146,6 @@ async def test_the_last_counts_are_shown_at_the_end(tmp_path: Path) -> None:
     async with beating(measures, Spool(), tmp_path):
         measures.outcome(Accepted("a"), "")
     other = Vitals(
-        Measures(), lambda: Gauges(0, 0, False), Spool(), writes=[], folder=tmp_path, now_s=lambda: 1.0
+        Measures(), lambda: Gauges(0, 0, 1, 0), Spool(), writes=[], folder=tmp_path, now_s=lambda: 1.0
     )
     assert (await other.look()).seen.counts.entries["accepted"] == 1

@@ -31,12 +31,24 @@ class Breaker(Link):
     def away(self) -> bool:
         return self._failures >= self._policy.failures_max
 
+    # One peer: as several log services count them.
+    services = 1
+
+    @property
+    def services_away(self) -> int:
+        return int(self.away)
+
+    @property
+    def trial_in_s(self) -> float:
+        """Seconds until an away peer may be tried, 0 for now, and while it is not away."""
+        return max(self._trial_at_s - self._monotonic(), 0.0) if self.away else 0.0
+
     async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
         if not entries:
             return []
         if not self.away:
             return await self._attempt(entries, deadline)
-        if self._trial_under_way or self._monotonic() < self._trial_at_s:
+        if self._trial_under_way or self.trial_in_s:
             return self._failed(entries)
         self._trial_under_way = True
         try:
@@ -60,11 +72,28 @@ class Breaker(Link):
         if self.away and not trial:
             return  # begun before the peer was known to be away
         self._failures += 1
-        self._failed_trials += trial
+        self._postpone(last.reason, failed_trials=int(trial))
+
+    async def look(self) -> None:
+        """A trial without an entry, if one is due: ask the peer. If it answers it is there until it fails."""
+        if not self.away or self._trial_under_way or self.trial_in_s:
+            return
+        self._trial_under_way = True
+        try:
+            health = await self._next.check()
+        finally:
+            self._trial_under_way = False
+        if health.reachable:
+            self._failures = self._policy.failures_max - 1
+        else:
+            self._postpone(health.detail, failed_trials=1)
+
+    def _postpone(self, reason: str, *, failed_trials: int) -> None:
+        self._failed_trials += failed_trials
         self._trial_at_s = self._monotonic() + self._policy.trial_pause_s(self._failed_trials)
-        self._last_reason = last.reason
+        self._last_reason = reason
 
     def _failed(self, entries: Sequence[LogEntry]) -> list[Outcome]:
-        pause_s = max(self._trial_at_s - self._monotonic(), 0.0)
+        pause_s = self.trial_in_s
         reason = f"the log service counts as away; the last attempt: {self._last_reason}"
         return [Failed(entry.id, reason, Cause.UNAVAILABLE, pause_s, may_go_again=False) for entry in entries]

@@ -137,13 +137,13 @@ class Spooler(Link):
 
     async def _back_off(self, again: Sequence[tuple[Spooled, Failed | Unknown]], failures: int) -> None:
         batch = [spooled for spooled, _ in again]
-        unknown = sum(isinstance(outcome, Unknown) for _, outcome in again)
+        unknown = sum(isinstance(outcome, Unknown) and outcome.sent for _, outcome in again)
         asked_s = max(outcome.retry_after_s or 0.0 for _, outcome in again)
         pause_s = self._retry.pause_s(failures, self._random(), asked_s)
         if unknown:
             await self._spool.count_resent(unknown)
         await self._spool.answered(batch)
-        if all(outcome.cause is Cause.UNAVAILABLE for _, outcome in again):
+        if all(isinstance(outcome, Failed) and outcome.cause is Cause.UNAVAILABLE for _, outcome in again):
             # Nobody is there: the next batch would not fare better. This one is first when somebody comes.
             self._held_until_s = self._monotonic() + pause_s
             self._park(batch, failures, pause_s=0.0)

@@ -1,7 +1,8 @@
 """One peer: the channel to it, and calls that answer with bytes or with what went wrong."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from random import uniform
 
 import grpc
 from grpc.aio import AioRpcError, Channel, UnaryStreamCall, UnaryStreamMultiCallable, UnaryUnaryMultiCallable
@@ -44,13 +45,19 @@ class Answer(Struct, frozen=True):
 
 
 class _Line:
-    """One channel, and how many calls are under way on it. Made in the running loop."""
+    """One channel, and how many calls are under way on it. Made in the running loop.
 
-    def __init__(self, channel: Channel, watching: "asyncio.Task[None]") -> None:
+    watch: looks after it until it is closed. until_s: when another one is to take its place.
+    """
+
+    def __init__(
+        self, channel: Channel, watch: "Callable[[_Line], Coroutine[None, None, None]]", until_s: float
+    ) -> None:
         self.channel = channel
-        self.watching = watching
         self.calls = 0
+        self.until_s = until_s
         self._methods: dict[str, UnaryUnaryMultiCallable[bytes, bytes]] = {}
+        self._watching = asyncio.ensure_future(watch(self))
 
     def unary(self, path: str) -> UnaryUnaryMultiCallable[bytes, bytes]:
         if path not in self._methods:
@@ -58,8 +65,8 @@ class _Line:
         return self._methods[path]
 
     async def aclose(self) -> None:
-        self.watching.cancel()
-        await asyncio.wait([self.watching])
+        self._watching.cancel()
+        await asyncio.wait([self._watching])
         await self.channel.close()
 
 
@@ -68,7 +75,10 @@ class Connection:
 
     key: what it is shown with each call, empty for nothing. tls: the files for TLS, None for plain text. When
     one of them changes new calls take a new channel; those under way end on the old one. tracer: records each
-    call. service: whose methods are called. headers: metadata of each call, beside the key. Raises PemError.
+    call. service: whose methods are called. headers: metadata of each call, beside the key. authority: the
+    name of the peer, where the address is not it. age_s: seconds until another channel connects and takes the
+    place of one (a tenth sooner or later, so that many bridges do not come at once), 0 for never. Raises
+    PemError.
     """
 
     def __init__(
@@ -80,8 +90,12 @@ class Connection:
         tracer: Tracer | None = None,
         service: str = SERVICE,
         headers: Metadata = (),
+        authority: str = "",
+        age_s: float = 0.0,
     ) -> None:
         self.address = address
+        self._options = (*_OPTIONS, *_names(authority))
+        self._age_s = age_s
         self._service = service
         self._credentials = None if tls is None else renewed(tls, channel_credentials, monotonic)
         self._shown = (*((("authorization", f"Bearer {key}"),) if key else ()), *headers)
@@ -92,6 +106,8 @@ class Connection:
         # holds for one of them.
         self.generation = 0
         self._line: _Line | None = None
+        # Connects while the line is in use, to take its place.
+        self._coming: _Line | None = None
         self._old_lines: set[_Line] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(CALLS_IN_FLIGHT_MAX)
@@ -161,20 +177,29 @@ class Connection:
         return call
 
     def _opened(self) -> _Line:
-        if self._credentials is not None and self._credentials.renew() and self._line is not None:
-            self._retire(self._line)
-            self._line = None
+        if self._credentials is not None and self._credentials.renew():
+            for line in (self._line, self._coming):
+                self._retire(line)
+            self._line = self._coming = None
         if self._line is None:
-            channel = self._new_channel()
-            self._line = _Line(channel, asyncio.ensure_future(self._watch(channel)))
+            self._line = self._new_line()
+        elif self._age_s and self._coming is None and self.monotonic() >= self._line.until_s:
+            self._coming = self._new_line()
+            self._coming.channel.get_state(try_to_connect=True)
         return self._line
+
+    def _new_line(self) -> _Line:
+        age_s = self._age_s * uniform(0.9, 1.1)  # noqa: S311 (jitter, no secrets)
+        return _Line(self._new_channel(), self._watch, self.monotonic() + age_s)
 
     def _new_channel(self) -> Channel:
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self.address, options=_OPTIONS)
-        return grpc.aio.secure_channel(self.address, self._credentials.current, options=_OPTIONS)
+            return grpc.aio.insecure_channel(self.address, options=self._options)
+        return grpc.aio.secure_channel(self.address, self._credentials.current, options=self._options)
 
-    def _retire(self, line: _Line) -> None:
+    def _retire(self, line: _Line | None) -> None:
+        if line is None:
+            return
         self.generation += 1
         self._old_lines.add(line)
         self._close_if_unused(line)
@@ -192,19 +217,38 @@ class Connection:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
-    async def _watch(self, channel: Channel) -> None:
+    async def _watch(self, line: _Line) -> None:
         # Not a look at the state before each call: grpc itself sends a call again on a new connection when
         # the old one broke before the peer saw it.
         while True:
-            state = channel.get_state()
-            await channel.wait_for_state_change(state)
+            state = line.channel.get_state()
+            if line is self._coming:
+                self._replace_by(line, state)
+            await line.channel.wait_for_state_change(state)
             if state is grpc.ChannelConnectivity.READY:
                 self.generation += 1
+
+    def _replace_by(self, coming: _Line, state: grpc.ChannelConnectivity) -> None:
+        """Take the one that came in place of the one in use, which stays if nobody could be reached."""
+        if state is grpc.ChannelConnectivity.READY:
+            old, self._line, self._coming = self._line, coming, None
+            self._retire(old)
+        elif state is grpc.ChannelConnectivity.TRANSIENT_FAILURE and self._line is not None:
+            self._line.until_s = self.monotonic() + self._age_s
+            self._coming = None
+            self._retire(coming)
 
     async def aclose(self) -> None:
         """Let what is in use end, then close the channel; streams end with it."""
         self.closing = True
         await self.in_use.idle()
-        lines = {*self._old_lines, *([] if self._line is None else [self._line])}
+        lines = {*self._old_lines, *(line for line in (self._line, self._coming) if line is not None)}
         self._old_lines.clear()
         await asyncio.gather(*(line.aclose() for line in lines), *self._closing)
+
+
+def _names(authority: str) -> Metadata:
+    """Channel options for a peer whose certificate has another name than its address."""
+    if not authority:
+        return ()
+    return (("grpc.default_authority", authority), ("grpc.ssl_target_name_override", authority))

@@ -16,22 +16,19 @@ from logbridge.adapters.grpc.mapping import (
     to_request,
 )
 from logbridge.adapters.grpc.status import RpcFailure, failure_of, reader_error_of
-from logbridge.domain.entry import LogEntry, LogLevel
+from logbridge.adapters.newest import check_depth, merge, newest
+from logbridge.domain.entry import LogLevel
 from logbridge.domain.errors import QueryNotSupported, QueryRefused, ReaderUnavailable
 from logbridge.domain.ports import Deadline
 from logbridge.domain.query import (
-    LIMIT_MAX,
     Followed,
     HistogramQuery,
     LogFilter,
     LogHistogram,
     LogPage,
     LogQuery,
+    check_place,
 )
-from logbridge.domain.timestamp import epoch_us
-
-# Merging the levels of a field peer holds offset + limit entries of each level in memory.
-MERGED_ENTRIES_MAX = 10_000
 
 
 class GrpcReader:
@@ -76,26 +73,15 @@ class GrpcReader:
         return page, answer.ours
 
     async def _merged(self, query: LogQuery, deadline: Deadline) -> LogPage:
-        needed = query.offset + query.limit
-        if needed > MERGED_ENTRIES_MAX:
-            raise QueryNotSupported(
-                f"{self._connection.address}: this log service answers by level only: name a level, "
-                f"or stay within offset + limit = {MERGED_ENTRIES_MAX}"
-            )
-        pages = [await self._newest(query, level, needed, deadline) for level in LogLevel]
-        entries = [entry for page in pages for entry in page.entries]
-        entries.sort(key=_moment_us, reverse=True)
-        return LogPage(entries[query.offset : needed], sum(page.total_count for page in pages))
+        address = self._connection.address
+        check_depth(query, f"{address}: this log service answers by level only: name a level")
 
-    async def _newest(self, query: LogQuery, level: LogLevel, needed: int, deadline: Deadline) -> LogPage:
-        entries: list[LogEntry] = []
-        while True:
-            limit = min(needed - len(entries), LIMIT_MAX)
-            asked = msgspec.structs.replace(query, level=level, offset=len(entries), limit=limit)
+        async def ask(asked: LogQuery) -> LogPage:
             page, _ = await self._page(asked, deadline)
-            entries += page.entries
-            if not page.entries or len(entries) >= min(needed, page.total_count):
-                return LogPage(entries, page.total_count)
+            return page
+
+        levels = [msgspec.structs.replace(query, level=level) for level in LogLevel]
+        return merge([await newest(ask, of_level) for of_level in levels], query)
 
     async def histogram(self, query: HistogramQuery, *, deadline: Deadline) -> LogHistogram:
         """See LogReader.histogram. Peers of the field do not have the method."""
@@ -116,6 +102,7 @@ class GrpcReader:
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
         """See LogReader.follow."""
         self._check_open()
+        check_place(after)
         request = pb.FollowLogRequest(filter=to_request(which), after=after)
         call = self._connection.stream("FollowLog", request.SerializeToString())
         try:
@@ -159,10 +146,3 @@ class GrpcReader:
 
     def _garbage(self) -> ReaderUnavailable:
         return ReaderUnavailable(f"{self._connection.address}: the answer is not one of a log service")
-
-
-def _moment_us(entry: LogEntry) -> int:
-    try:
-        return epoch_us(entry.timestamp)
-    except (ValueError, OverflowError):
-        return 0  # a peer may have stored anything

@@ -42,7 +42,7 @@ class GrpcSink(GrpcReader):
     """A LogSink and LogReader at ``address`` (host:port). It connects with its first use, in that loop.
 
     key: what the log service is shown. tls: the files for TLS, None for plain text. monotonic: the clock of
-    the deadlines, in seconds. tracer: records each call. Raises PemError.
+    the deadlines, in seconds. tracer: records each call. authority, age_s: see Connection. Raises PemError.
     """
 
     def __init__(
@@ -54,8 +54,10 @@ class GrpcSink(GrpcReader):
         batch: BatchPolicy = BatchPolicy(),  # noqa: B008 (frozen)
         tracer: Tracer | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        authority: str = "",
+        age_s: float = 0.0,
     ) -> None:
-        super().__init__(Connection(address, monotonic, key, tls, tracer))
+        super().__init__(Connection(address, monotonic, key, tls, tracer, authority=authority, age_s=age_s))
         # A little less: the peer counts what HTTP/2 and gRPC add, too.
         self._request_bytes_max = batch.message_bytes_max - batch.message_bytes_max // 64
         self._singles = Singles(batch.singles_in_flight_max, monotonic)

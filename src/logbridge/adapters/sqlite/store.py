@@ -21,7 +21,15 @@ from logbridge.domain.errors import QueryRefused, ReaderUnavailable
 from logbridge.domain.outcome import Outcome
 from logbridge.domain.policy import RetentionPolicy
 from logbridge.domain.ports import Deadline, SinkHealth
-from logbridge.domain.query import Followed, HistogramQuery, LogFilter, LogHistogram, LogPage, LogQuery
+from logbridge.domain.query import (
+    Followed,
+    HistogramQuery,
+    LogFilter,
+    LogHistogram,
+    LogPage,
+    LogQuery,
+    check_place,
+)
 
 WAITING_ENTRIES_MAX = 20_000
 COMMIT_ENTRIES_MAX = 2_000
@@ -98,6 +106,7 @@ class SqliteStore:
 
     async def follow(self, which: LogFilter, *, after: int | None = None) -> AsyncGenerator[Followed, None]:
         """See LogReader.follow. It sees what this store object writes, as soon as that is on the disk."""
+        check_place(after)
         with self._followers.joined() as stored:
             last = await self._read(last_sequence)
             # A place beyond the end belongs to another store, before this one was begun anew.

@@ -136,6 +136,8 @@ def query(
         raise failed_question(body, response.status_code)
     if not json:
         _show(body["logs"], body["total_count"], offset)
+        for missing in body.get("missing", ()):
+            terminal.notice(f"not asked: {missing}")
     return Exit.FINE
 
 

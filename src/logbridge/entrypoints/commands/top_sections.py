@@ -149,8 +149,10 @@ def _gauge(name: str, value: float, most: float, text: str, width: int, glyphs: 
 def _upstream(look: Stats) -> Lines:
     upstream = look.upstream
     state = (upstream.state, _STATES.get(upstream.state, _WARNING))
+    away = upstream.services_away if upstream.state != "away" else 0
+    some_away = (f", {away} of {upstream.services} away" if away else "", _WARNING)
     return [
-        _line(("Log service  ", _HEADING), state, f"  {upstream.address}"),
+        _line(("Log service  ", _HEADING), state, some_away, f"  {upstream.address}"),
         _line(f"calls {_counted(upstream.calls)}"),
         _line(f"a call takes, ms: {_latency(upstream.call_latency_ms)}"),
         _line(

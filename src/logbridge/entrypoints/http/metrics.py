@@ -129,6 +129,16 @@ def _upstream(counts: Counts, running: Iterable[Report]) -> Iterator[Metric]:
         "1 while the log service counts as away in any worker: writes fail at once.",
         int(any(report.away for report in running)),
     )
+    yield _gauge(
+        "logbridge_upstream_services",
+        "Log services that are delivered to.",
+        max((report.services for report in running), default=0),
+    )
+    yield _gauge(
+        "logbridge_upstream_services_away",
+        "Of these the most that count as away in any worker.",
+        max((report.services_away for report in running), default=0),
+    )
 
 
 def _gauges(running: Sequence[Report], settings: Settings) -> Iterator[Metric]:

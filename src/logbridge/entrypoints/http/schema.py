@@ -10,7 +10,7 @@ from logbridge.domain.entry import EntryFields, LogEntry, LogLevel
 from logbridge.domain.load_run import LoadTestReport
 from logbridge.domain.measures import quantile
 from logbridge.domain.query import LogHistogram, LogPage
-from logbridge.domain.timestamp import epoch_us, rfc3339_utc
+from logbridge.domain.timestamp import nearest_rfc3339
 from logbridge.entrypoints.results import WriteResult, write_result
 from logbridge.entrypoints.settings import Settings, sink_address
 
@@ -154,6 +154,13 @@ class LogRecord(Struct, frozen=True):
     span_id: str
 
 
+# Not there where everything is in the answer, as with a single log service always.
+Missing = Annotated[
+    tuple[str, ...] | UnsetType,
+    Meta(description="Of several log services those whose logs are not in the answer, each with the reason."),
+]
+
+
 class QueryResult(Struct, frozen=True):
     """One page of stored logs, newest first; total_count counts all that match."""
 
@@ -161,6 +168,7 @@ class QueryResult(Struct, frozen=True):
     logs: list[LogRecord]
     total_count: int
     error_message: str
+    missing: Missing = UNSET
 
 
 class HistogramBucket(Struct, frozen=True):
@@ -184,6 +192,7 @@ class HistogramResult(Struct, frozen=True):
     buckets: list[HistogramBucket]
     total_count: int
     error_message: str
+    missing: Missing = UNSET
 
 
 class Endpoint(Struct, frozen=True):
@@ -232,25 +241,19 @@ def log_record(entry: LogEntry) -> LogRecord:
 
 def query_result(page: LogPage) -> QueryResult:
     """A page as the contract shows it."""
-    return QueryResult(True, [log_record(entry) for entry in page.entries], page.total_count, "")
+    logs = [log_record(entry) for entry in page.entries]
+    return QueryResult(True, logs, page.total_count, "", page.missing or UNSET)
 
 
 def histogram_result(found: LogHistogram) -> HistogramResult:
     """A histogram as the API shows it."""
     buckets = [
-        HistogramBucket(_time(found.first_us + number * found.bucket_us), *counts)
+        HistogramBucket(nearest_rfc3339(found.first_us + number * found.bucket_us), *counts)
         for number, counts in enumerate(found.counts)
     ]
-    start, end = ("" if moment is None else _time(moment) for moment in (found.start_us, found.end_us))
-    return HistogramResult(True, start, end, found.bucket_us / 1e6, buckets, found.total_count, "")
-
-
-# What RFC 3339 can write in UTC; the offset of a log may put its time a day beyond.
-_FIRST_US, _LAST_US = epoch_us("0001-01-01T00:00:00Z"), epoch_us("9999-12-31T23:59:59.999999Z")
-
-
-def _time(us: int) -> str:
-    return rfc3339_utc(min(max(us, _FIRST_US), _LAST_US))
+    start, end = ("" if us is None else nearest_rfc3339(us) for us in (found.start_us, found.end_us))
+    seconds, missing = found.bucket_us / 1e6, found.missing or UNSET
+    return HistogramResult(True, start, end, seconds, buckets, found.total_count, "", missing)
 
 
 def load_test_result(report: LoadTestReport) -> LoadTestResult:

@@ -109,6 +109,10 @@ class Upstream(Struct, frozen=True):
     call_latency_ms: Annotated[Latency, Meta(description="Of all attempts since the start.")]
     logs_per_call: Annotated[float, Meta(description="How many logs went together, since the start.")]
     logs_sent_again: int
+    services: Annotated[int, Meta(description="Log services that are delivered to.")] = 1
+    services_away: Annotated[
+        int, Meta(description="Of these the most that count as away in any worker; the others do the work.")
+    ] = 0
 
 
 class SpoolShown(Struct, frozen=True):
@@ -264,6 +268,8 @@ def _upstream(running: Sequence[Report], counts: Counts, settings: Settings) -> 
         call_latency_ms=_latency(calls.counts),
         logs_per_call=_mean(counts.call_entries),
         logs_sent_again=counts.retried,
+        services=max(report.services for report in running),
+        services_away=max(report.services_away for report in running),
     )
 
 

@@ -21,7 +21,8 @@ from logbridge.entrypoints.http.schema import log_record
 from logbridge.entrypoints.settings import Settings
 
 KEEP_ALIVE_S = 15.0
-_SEQUENCE_MAX = 2**63 - 1
+# A place in one store has up to 19, in several up to 29 for each of them.
+PLACE_DIGITS_MAX = 2000
 
 
 class Tail:
@@ -95,7 +96,7 @@ def _resume_after(scope: Scope) -> int | None:
     text = texts[-1] if texts else ""
     if not text:
         return None
-    if not re.fullmatch("[0-9]{1,19}", text) or int(text) > _SEQUENCE_MAX:
+    if not re.fullmatch(f"[0-9]{{1,{PLACE_DIGITS_MAX}}}", text):
         raise InvalidRequest("Last-Event-ID", f"expected the id of an event, a number, got {text[:40]!r}")
     return int(text)
 

@@ -21,7 +21,7 @@ from logbridge.entrypoints.background.background import Background, BackgroundSe
 from logbridge.entrypoints.container import Container, make_container
 from logbridge.entrypoints.python.private_loop import LoopGone, PrivateLoop, private_loop
 from logbridge.entrypoints.results import BatchResult, WriteResult, batch_result
-from logbridge.entrypoints.settings import Settings, check_sink_url, load
+from logbridge.entrypoints.settings import GRPC_SINKS, TLS_SINKS, Settings, check_sink_url, load
 
 T = TypeVar("T")
 _begun: set[asyncio.Future[Any]] = set()  # the loop itself keeps only weak references to its tasks
@@ -135,7 +135,7 @@ class Connected:
             return settings if self._key is None else replace(settings, sink_key=self._key)
         # The key of the settings is for the log service of the settings, and shown to no other one.
         own = settings.sink_key if self._sink_url == settings.sink_url else ""
-        if self._sink_url.startswith("grpc://"):
+        if check_sink_url(self._sink_url)[0] not in TLS_SINKS:
             # So are the files.
             settings = replace(settings, sink_ca="", sink_cert="", sink_cert_key="")
         return replace(settings, sink=self._sink_url, sink_key=own if self._key is None else self._key)
@@ -167,7 +167,7 @@ def _sink_url(address: str) -> str:
         scheme, _ = check_sink_url(url)
     except ValueError:
         scheme = ""
-    if scheme not in ("grpc", "grpcs"):
+    if scheme not in GRPC_SINKS:
         raise InvalidSetting(
             "address", address, "expected host:port or grpc://host:port, or grpcs:// for TLS"
         )

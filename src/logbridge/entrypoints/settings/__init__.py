@@ -4,6 +4,8 @@ from logbridge.entrypoints.settings.described import SETTINGS, Setting, shown, v
 from logbridge.entrypoints.settings.reading import Explained, explain, load, unknown_variables
 from logbridge.entrypoints.settings.table import Opening, Settings
 from logbridge.entrypoints.settings.urls import (
+    GRPC_SINKS,
+    NAMED_SINKS,
     OTLP_HTTP_SINKS,
     TLS_SINKS,
     check_bridge_url,
@@ -16,6 +18,8 @@ from logbridge.entrypoints.settings.urls import (
 )
 
 __all__ = [
+    "GRPC_SINKS",
+    "NAMED_SINKS",
     "OTLP_HTTP_SINKS",
     "SETTINGS",
     "TLS_SINKS",

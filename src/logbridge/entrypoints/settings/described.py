@@ -44,6 +44,8 @@ HOLDS_FOR = {
     "drain_notice_s": "all workers",
     "drain_s": "all workers",
     "grpc_message_bytes_max": "the log service",
+    "sink_resolve_s": "the log service",
+    "sink_connection_age_s": "each connection",
     "metadata_keys_max": "each entry",
     "metadata_key_bytes_max": "each entry",
     "head_bytes_max": "each request",

@@ -43,7 +43,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     sink: Annotated[
         str,
         Meta(
-            description="where logs go: grpc://host:port, grpcs://host:port (TLS), an OTLP receiver "
+            description="where logs go: grpc://host:port, grpcs://host:port (TLS), several of them by comma, "
+            "grpc+dns://name:port or grpcs+dns:// for all addresses of a name, an OTLP receiver "
             "(otlp://, otlps://, otlp+http://, otlp+https://) or memory://; "
             "empty means grpc://GRPC_SERVER_HOST:GRPC_SERVER_PORT"
         ),
@@ -209,6 +210,18 @@ class Settings(Struct, frozen=True, kw_only=True):
             "empty asks for none"
         ),
     ] = ""
+    sink_resolve_s: Annotated[
+        Seconds, Meta(description="seconds after which the name of a grpc+dns:// sink is resolved again")
+    ] = 5.0
+    sink_connection_age_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="seconds after which a new connection to a log service takes the place of one, "
+            "so that a load balancer on the way can choose again; 0 means never",
+        ),
+    ] = 300.0
     sink_ca: Annotated[
         str,
         Meta(

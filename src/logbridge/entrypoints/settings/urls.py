@@ -4,22 +4,30 @@ import re
 from ipaddress import ip_network
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from logbridge.domain.policy import QueuePolicy
+from logbridge.domain.policy import BalancePolicy, QueuePolicy
 from logbridge.entrypoints.settings.queue_url import is_queue_url, parse_queue_url
 
 OTLP_HTTP_SINKS = frozenset(("otlp+http", "otlp+https"))
 OTLP_SINKS = frozenset(("otlp", "otlps")) | OTLP_HTTP_SINKS
 # What LOGBRIDGE_SINK_CA and its like are for.
-TLS_SINKS = frozenset(("grpcs", "otlps", "otlp+https"))
-_RPC_SINKS = frozenset(("grpc", "grpcs", "otlp", "otlps"))
+# Of these each address of the name is a log service.
+NAMED_SINKS = frozenset(("grpc+dns", "grpcs+dns"))
+GRPC_SINKS = frozenset(("grpc", "grpcs")) | NAMED_SINKS
+TLS_SINKS = frozenset(("grpcs", "grpcs+dns", "otlps", "otlp+https"))
+_RPC_SINKS = GRPC_SINKS | {"otlp", "otlps"}
+SERVICES_MAX = BalancePolicy().services_max
 _OTLP_PATH = "/v1/logs"
 
 
 def check_sink_url(url: str) -> tuple[str, str]:
     """A sink URL as (scheme, address); over HTTP the address has the path, /v1/logs where none is named.
 
-    Raises ValueError that says what is allowed.
+    Of several log services (grpc://host:port,host:port) the address has all, by comma. Raises ValueError that
+    says what is allowed.
     """
+    scheme, _, rest = url.partition("://")
+    if scheme in ("grpc", "grpcs") and "," in rest:
+        return scheme, _check_several(scheme, rest.rstrip("/").split(","))
     parts = urlsplit(url)
     if parts.scheme == "memory" and not parts.path and not parts.netloc:
         return "memory", ""
@@ -33,10 +41,20 @@ def check_sink_url(url: str) -> tuple[str, str]:
         or (parts.scheme in OTLP_SINKS and _has_more_than_a_path(url))
     ):
         raise ValueError(
-            "allowed are grpc://host:port, grpcs://host:port, otlp://host:port, otlps://host:port, "
+            "allowed are grpc://host:port, grpcs://host:port (several by comma), grpc+dns://name:port, "
+            "grpcs+dns://name:port, otlp://host:port, otlps://host:port, "
             "otlp+http://host:port/v1/logs, otlp+https://host:port/v1/logs and memory://"
         )
     return parts.scheme, parts.netloc + (parts.path.rstrip("/") or _OTLP_PATH if by_http else "")
+
+
+def _check_several(scheme: str, addresses: list[str]) -> str:
+    checked = [check_sink_url(f"{scheme}://{address}")[1] for address in addresses]
+    if len({*checked}) < len(checked):
+        raise ValueError("each log service is named once")
+    if len(checked) > SERVICES_MAX:
+        raise ValueError(f"allowed are {SERVICES_MAX} log services at most, got {len(checked)}")
+    return ",".join(checked)
 
 
 def _has_more_than_a_path(url: str) -> bool:

@@ -200,3 +200,32 @@ class BreakerModel(RuleBasedStateMachine):
 
 TestBreakerModel = BreakerModel.TestCase
 TestBreakerModel.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+
+
+async def test_a_look_finds_the_peer_again_without_a_write() -> None:
+    """It asks the peer once its pause is over; one that answers counts as there until it fails again."""
+    peer = Peer(AWAY)
+    link = guarded(peer)
+    for _ in range(5):
+        await write(link)
+    await link.look()
+    assert link.away, "its pause is not over"
+    peer.now_s += link.trial_in_s
+    peer.closed = True  # it says that it does not serve
+    await link.look()
+    assert link.away
+    assert link.trial_in_s == 2.0, "each failed trial doubles the pause"
+    peer.now_s += link.trial_in_s
+    peer.closed = False
+    await link.look()
+    assert not link.away
+    assert (await write(link), link.away) == (AWAY, True)
+
+
+async def test_a_look_at_a_peer_that_is_there_asks_nothing() -> None:
+    """There is nothing to find."""
+    peer = Peer(Accepted("x"))
+    link = guarded(peer)
+    peer.closed = True
+    await link.look()
+    assert not link.away

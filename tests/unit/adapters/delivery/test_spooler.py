@@ -297,3 +297,26 @@ def test_every_obligation_is_delivered_or_a_dead_letter(
     assert set(peer.received) | set(spool.dead) == set(obligations)
     doubled = sum(count - 1 for count in peer.received.values())
     assert doubled <= spool.resent
+
+
+def test_what_waits_for_one_of_several_holds_nobody_up() -> None:
+    """It was not sent, so that it is not counted as sent again, and stays one batch; the others pass it."""
+    spool = MemorySpool()
+    back = asyncio.Event()
+    waits = Unknown("x", "b:1 may have it, and is away", Cause.NO_ANSWER, 5.0, may_go_again=True, sent=False)
+    peer = Peer(lambda ids: waits if "a" in ids and not back.is_set() else None)
+
+    async def work() -> None:
+        link = spooler(peer, spool)
+        await write(link, *"abcdefghij")
+        link.start()
+        await asyncio.sleep(60)
+        assert peer.received.keys() >= {*"efghij"}
+        assert all(batch == [*"abcd"] for batch in peer.batches if "a" in batch)
+        back.set()
+        await empty(spool)
+        await link.aclose()
+
+    run_simulated(work())
+    assert spool.resent == 0
+    assert peer.received["e"] == 1

@@ -33,7 +33,7 @@ def stats(**changed: Any) -> dict[str, Any]:
         "upstream": {
             "address": "grpc://localhost:50051", "state": "available",
             "calls": {"accepted": 4000, "unknown": 1}, "call_latency_ms": _LATENCY,
-            "logs_per_call": 22.5, "logs_sent_again": 8,
+            "logs_per_call": 22.5, "logs_sent_again": 8, "services": 1, "services_away": 0,
         },
         "spool": None,
         "spool_unreadable": False,

@@ -100,6 +100,12 @@ def test_colours_say_nothing_that_words_do_not(state: str) -> None:
     assert f"Log service  {state}" in "\n".join(drawn(watched(upstream__state=state), 80, 24))
 
 
+def test_one_of_several_log_services_that_is_away_is_told() -> None:
+    """The others do its work, and the state stays what it is."""
+    seen = watched(upstream__services=3, upstream__services_away=1)
+    assert "Log service  available, 1 of 3 away" in "\n".join(drawn(seen, 80, 24))
+
+
 def test_a_full_bridge_says_so_in_figures() -> None:
     """Bars stand beside what they show: how much of how much."""
     assert "62.0 MiB of 64.0 MiB" in "\n".join(drawn(BUSY, 120, 40))

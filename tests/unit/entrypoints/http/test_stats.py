@@ -87,7 +87,7 @@ def test_a_bound_key_sees_failures_of_its_services_only() -> None:
 def test_the_state_of_the_log_service(away: tuple[bool, bool], asked: bool, state: str) -> None:
     """Away as soon as one worker says so; unknown until somebody has asked it."""
     changes = {} if asked else {"counts": Counts()}
-    seen = look(*(report(pid, away=each, **changes) for pid, each in enumerate(away, 1)))
+    seen = look(*(report(pid, services_away=int(each), **changes) for pid, each in enumerate(away, 1)))
     assert stats_of(seen).upstream.state == state
 
 

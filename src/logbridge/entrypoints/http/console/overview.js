@@ -159,7 +159,7 @@ function service() {
     update({ upstream, spool: waiting }) {
       state.set(t(`ov-${upstream.state}`));
       state.element.className = STATES[upstream.state];
-      why.set(t(upstream.state === "away" && waiting ? "ov-away-spooled" : `ov-${upstream.state}-why`));
+      why.set(serviceWhy(upstream, waiting));
       address.set(upstream.address);
       const calls = Object.entries(upstream.calls).map(([name, count]) => `${named(name)} ${number(count)}`);
       rows["ov-calls"].set(calls.join(", ") || t("ov-no-calls"));
@@ -169,6 +169,11 @@ function service() {
       rows["ov-again"].set(number(upstream.logs_sent_again));
     },
   };
+}
+
+function serviceWhy({ state, services, services_away: away }, waiting) {
+  if (state === "away") return t(waiting ? "ov-away-spooled" : "ov-away-why");
+  return away ? t("ov-some-away", { away: number(away), n: number(services) }) : t(`ov-${state}-why`);
 }
 
 function spool() {

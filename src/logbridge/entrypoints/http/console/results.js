@@ -14,6 +14,7 @@ words({
     "r.nothing": "There are no logs yet.", "r.nothing-what": "Write one, and it is found here at once.", "r.write": "Write a log",
     "r.all-time": "Search all time", "r.past": "The answer ends before this page.", "r.first": "To the first page",
     "r.short": "This page is shorter than asked for: its logs are long.",
+    "r.missing": "Logs are missing here. Not asked: {services}",
   },
   zh: {
     "r.title": "结果", "r.count": "第 {from}–{to} 条，共 {total} 条", "r.page": "第 {page} / {pages} 页", "r.size": "每页条数",
@@ -22,6 +23,7 @@ words({
     "r.nothing": "还没有日志。", "r.nothing-what": "写入一条，这里马上就能查到。", "r.write": "写入日志",
     "r.all-time": "搜索全部时间", "r.past": "结果不足这一页。", "r.first": "回到第一页",
     "r.short": "日志较长，本页条数少于所选条数。",
+    "r.missing": "此处缺少部分日志。未能查询：{services}",
   },
 });
 
@@ -30,10 +32,16 @@ const before = new Map();
 
 // answer: of the bridge. search: called with another question. narrow: see details().
 export function results(asked, answer, { search, narrow }) {
-  if (!answer.logs.length) return [empty(asked, answer.total_count, search)];
+  const gap = missing(answer);
+  if (!answer.logs.length) return [gap, empty(asked, answer.total_count, search)];
   const find = finder(asked.q);
   const list = h("ol", { class: "logs" }, answer.logs.map((log) => logRow(log, { narrow, find })));
-  return [walkable(list), pager(asked, answer, search)];
+  return [gap, walkable(list), pager(asked, answer, search)];
+}
+
+// Of several log services one may be away: what is shown is not all then.
+export function missing(answer) {
+  return answer.missing ? h("p", { class: "notice", role: "status" }, t("r.missing", { services: answer.missing.join("; ") })) : null;
 }
 
 export function count(asked, answer) {

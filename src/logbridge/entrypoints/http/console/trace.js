@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { number, t, words } from "./i18n.js";
 import { logRow, walkable } from "./logrow.js";
 import { question } from "./query.js";
+import { missing } from "./results.js";
 import { finder, plain, visible } from "./text.js";
 import { distance, micros, stamp } from "./times.js";
 
@@ -33,7 +34,7 @@ export async function wholeTrace(asked, signal) {
     const page = await ask(question("query", asked, { limit: PAGE, offset: logs.length }), { signal });
     logs.push(...page.logs);
     if (!page.logs.length || logs.length >= page.total_count || logs.length >= LOGS_MAX) {
-      return { logs: byTime(logs), total_count: page.total_count };
+      return { logs: byTime(logs), total_count: page.total_count, missing: page.missing };
     }
   }
 }
@@ -84,6 +85,7 @@ export function timeline(asked, answer, { narrow, back }) {
   const cut = logs.length < answer.total_count;
   return [
     h("div", { class: "row trace-summary" }, h("p", {}, t("t.summary", values)), h("button", { type: "button", class: "push", onclick: back }, t("t.newest"))),
+    missing(answer),
     cut ? h("p", { class: "notice" }, t("t.cut", { shown: number(logs.length), total: number(answer.total_count) })) : null,
     spanList(spans, names, first, Math.max(length, 1)),
     walkable(h("ol", { class: "logs timeline" }, rows)),

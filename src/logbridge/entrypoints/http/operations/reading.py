@@ -16,6 +16,7 @@ from logbridge.entrypoints.http.schema import (
     QueryResult,
     level_pattern,
 )
+from logbridge.entrypoints.http.tail import PLACE_DIGITS_MAX
 
 _TIME = "2024-08-30T10:30:45.123456+00:00"
 _RECORD = LogRecord(
@@ -77,7 +78,7 @@ _HISTOGRAM = HistogramResult(
 _RESUME = Parameter(
     "Last-Event-ID",
     "The id of the last event seen.",
-    {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    {"type": "string", "pattern": f"^[0-9]{{1,{PLACE_DIGITS_MAX}}}$"},
     "header",
 )
 

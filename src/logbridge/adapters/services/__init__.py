@@ -1,0 +1,1 @@
+"""Several log services as one sink: writes are balanced, what is read is merged from all."""
