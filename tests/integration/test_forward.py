@@ -1,20 +1,27 @@
 """``logbridge forward`` as a process: its probes, its metrics, its stop."""
 
+import asyncio
 import contextlib
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import pytest
 
+from logbridge.adapters.jetstream.connection import Access
+from logbridge.adapters.jetstream.spool import JetStreamSpool
+from logbridge.domain.entry import LogEntry
+from logbridge.domain.outcome import Accepted
+from logbridge.domain.policy import QueuePolicy
+from tests.factories import make_entry, soon
+from tests.integration.field_peer import FieldPeer
 from tests.integration.nats_servers import NEEDS_NATS, NatsServer, nats_server, spool_url
 from tests.integration.processes import (
     bridge,
-    end,
     free_port,
     held_port,
     log_service,
@@ -23,7 +30,7 @@ from tests.integration.processes import (
     tells_of_a_fault,
     until,
 )
-from tests.integration.served import API
+from tests.integration.served import API, DEADLINE_S, Served
 
 pytestmark = NEEDS_NATS
 
@@ -108,43 +115,69 @@ def test_a_worker_has_nothing_else(server: NatsServer, tmp_path: Path) -> None:
 def test_metrics_ask_for_a_key_as_at_a_bridge(server: NatsServer, tmp_path: Path) -> None:
     """With keys they need the scope read; probes need none. Without, forwarded callers are strangers."""
     keys = str(tmp_path / "keys.json")
-    made = start(tmp_path, "key", "create", "--name", "prometheus", "--scope", "read", LOGBRIDGE_KEYS_FILE=keys)
+    made = start(tmp_path, "key", "create", "prom", "--scope", "read", LOGBRIDGE_KEYS_FILE=keys)
     out, err = made.communicate(timeout=30)
     assert made.returncode == 0, err
-    found = re.search(r"lb_\w+", out)
-    assert found, out
     with worker(tmp_path, server, free_port(), LOGBRIDGE_KEYS_FILE=keys) as one:
         assert one.client.get("/metrics").status_code == 401
-        assert one.client.get("/metrics", headers={"X-API-Key": found[0]}).status_code == 200
+        assert one.client.get("/metrics", headers={"X-API-Key": out.strip()}).status_code == 200
         assert one.client.get("/livez").status_code == 200
     with worker(tmp_path, server, free_port()) as one:
         assert one.client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 403
 
 
+@pytest.fixture
+async def busy(server: NatsServer, tmp_path: Path) -> AsyncIterator[tuple[FieldPeer, Worker]]:
+    """A worker whose batch is under way at a log service that does not answer yet."""
+    async with FieldPeer() as peer:
+        peer.gate.clear()
+        await keep(server, make_entry(message="hello"))
+        port = int(peer.address.rpartition(":")[2])
+        with worker(tmp_path, server, port) as one:
+            await asyncio.wait_for(peer.entered.wait(), DEADLINE_S)
+            yield peer, one
+
+
+async def keep(server: NatsServer, entry: LogEntry) -> None:
+    """Put an entry into the stream, as a bridge does."""
+    spool = JetStreamSpool(QueuePolicy((server.address,)), Access(), 2**28)
+    (outcome,) = await spool.append([entry], deadline=soon())
+    await spool.aclose()
+    assert outcome == Accepted(entry.id, spooled=True)
+
+
+async def stop(one: Worker, number: signal.Signals) -> None:
+    """Send the signal; returns once nobody listens any more."""
+    one.process.send_signal(number)
+    await Served(one.process, str(one.client.base_url)).refuses()  # type: ignore[arg-type]  # only its port is used
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_drains(server: NatsServer, tmp_path: Path, number: signal.Signals) -> None:
-    """The end of a terminal stops it like any other stop: with 0, and what it did not deliver waits."""
-    with (
-        held_port() as port,
-        bridge(
-            tmp_path,
-            f"grpc://127.0.0.1:{port}",
-            LOGBRIDGE_ACK="durable",
-            LOGBRIDGE_SPOOL=spool_url([server], deliver="false"),
-        ) as entrance,
-        worker(tmp_path, server, port) as one,
-    ):
-        assert entrance.write("hello").status_code == 202
-        until(lambda: one.metric("logbridge_logs_retried_total") >= 0)
-        code, err = end(one.process, number)
-        assert code == 0, err
-        assert not tells_of_a_fault(err), err
-        with log_service(tmp_path, port), worker(tmp_path, server, port):
-            until(lambda: entrance.stored() == ["hello"])
+async def test_a_stop_finishes_the_batch_under_way(
+    busy: tuple[FieldPeer, Worker], server: NatsServer, number: signal.Signals
+) -> None:
+    """It listens no more, waits for the answer, tells the stream, and ends with 0; also with its terminal."""
+    peer, one = busy
+    await stop(one, number)
+    peer.gate.set()
+    code, err = await asyncio.to_thread(end_of, one.process)
+    assert (code, tells_of_a_fault(err)) == (0, False), err
+    assert [entry.message for entry in peer.stored] == ["hello"]
+    spool = JetStreamSpool(QueuePolicy((server.address,)), Access(), 2**28)
+    # The stream was told, and was not waited for.
+    while (await spool.status()).waiting:
+        pass
+    await spool.aclose()
 
 
-def test_a_second_signal_ends_at_once(server: NatsServer, tmp_path: Path) -> None:
-    """A batch that nobody answers holds up the stop until LOGBRIDGE_DRAIN_S, but not a second signal."""
+async def test_a_second_signal_ends_it_at_once(busy: tuple[FieldPeer, Worker]) -> None:
+    """The batch under way is not waited for any more; a terminal that ends says so twice, and that is one."""
+    _, one = busy
+    await stop(one, signal.SIGHUP)
+    one.process.send_signal(signal.SIGHUP)
+    one.process.send_signal(signal.SIGTERM)
+    code, err = await asyncio.to_thread(end_of, one.process)
+    assert code == -signal.SIGTERM, err
 
 
 def test_a_taken_port_is_one_line(server: NatsServer, tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ class Connection:
         self._away_since_s: float | None = None
         self._last_error = ""
         self._refusal = ""
+        self._refusals = 0
+        self._opening: asyncio.Timeout | None = None
         self._ended = False
         self.servers = ", ".join(policy.servers)
 
@@ -100,10 +102,9 @@ class Connection:
 
     async def _open(self) -> Client:
         client = Client()
-        self._refusal = ""
+        self._refusal, self._refusals = "", 0
         try:
-            async with asyncio.timeout(OPEN_S):
-                await self._connect(client)
+            await self._reach(client)
             self._client = client
             await self._prepare(self)
         except (QueueAway, StoreError) as error:
@@ -119,6 +120,13 @@ class Connection:
             raise
         self._away_since_s = None
         return client
+
+    async def _reach(self, client: Client) -> None:
+        try:
+            async with asyncio.timeout(OPEN_S) as self._opening:
+                await self._connect(client)
+        finally:
+            self._opening = None
 
     async def _forget(self, client: Client, why: Exception) -> None:
         self._client = None
@@ -157,6 +165,10 @@ class Connection:
         # A server that refuses hangs up, and the next attempt may see no more of it than that.
         if _refuses(self._last_error):
             self._refusal = self._last_error
+            self._refusals += 1
+            # nats-py goes on with the next server, and would round and round: as many as there are is enough.
+            if self._opening is not None and self._refusals == len(self._policy.servers):
+                self._opening.reschedule(asyncio.get_running_loop().time())
 
     async def _on_lost(self) -> None:
         if self._client is not None:
