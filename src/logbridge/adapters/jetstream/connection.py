@@ -73,7 +73,7 @@ class Connection:
         self._last_error = ""
         self._refusal = ""
         self._refusals = 0
-        self._opening: asyncio.Timeout | None = None
+        self._opening = False
         self._ended = False
         self.servers = ", ".join(policy.servers)
 
@@ -122,11 +122,12 @@ class Connection:
         return client
 
     async def _reach(self, client: Client) -> None:
+        self._opening = True
         try:
-            async with asyncio.timeout(OPEN_S) as self._opening:
+            async with asyncio.timeout(OPEN_S):
                 await self._connect(client)
         finally:
-            self._opening = None
+            self._opening = False
 
     async def _forget(self, client: Client, why: Exception) -> None:
         self._client = None
@@ -166,9 +167,9 @@ class Connection:
         if _refuses(self._last_error):
             self._refusal = self._last_error
             self._refusals += 1
-            # nats-py goes on with the next server, and would round and round: as many as there are is enough.
-            if self._opening is not None and self._refusals == len(self._policy.servers):
-                self._opening.reschedule(asyncio.get_running_loop().time())
+            # nats-py would go on with the next server, round and round; what is raised here ends that.
+            if self._opening and self._refusals >= len(self._policy.servers):
+                raise AuthorizationError
 
     async def _on_lost(self) -> None:
         if self._client is not None:

@@ -84,7 +84,7 @@ class JetStreamSpool:
         try:
             pulled = await self._consumer.pull(entries_max, bytes_max)
             if not pulled:
-                self._resent(await self._orphans.look())
+                self._resent(await self._orphans.look(silent=self._consumer.silent))
         except (QueueAway, StoreError) as error:
             self._tell(str(error))
             return ()
