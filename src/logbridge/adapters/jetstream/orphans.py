@@ -2,9 +2,9 @@
 
 nats-server 2.9 has them now and then after the leader of the consumer was killed. Either the consumer takes
 them for settled; or it goes over messages that were settled and are gone, one for each question, and answers
-no question meanwhile ("error looking up message for consumer: deleted message" in its log): forty of them took
-two workers a minute. Whether each was really settled is not known, so none is removed: a new consumer gives
-all of them again, and the log service knows those by their ids that it has.
+no question meanwhile ("error looking up message for consumer: deleted message" in its log): two workers got
+past forty of them in a minute. Whether each was really settled is not known, so none is removed: a new
+consumer gives all of them again, and the log service knows those by their ids that it has.
 """
 
 import logging
