@@ -5,7 +5,7 @@ import contextlib
 import re
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,10 +59,12 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
 
 
 @contextlib.contextmanager
-def worker(folder: Path, server: NatsServer, port: int, **variables: str) -> Iterator[Worker]:
+def worker(
+    folder: Path, server: NatsServer, port: int, before: Sequence[str] = (), **variables: str
+) -> Iterator[Worker]:
     """A worker in front of the log service at this port, killed if the test leaves it running."""
     places = {"LOGBRIDGE_SPOOL": spool_url([server]), "LOGBRIDGE_SINK": f"grpc://127.0.0.1:{port}"}
-    process = start(folder, "forward", **places, **variables)
+    process = start(folder, "forward", before=before, **places, **variables)
     try:
         assert process.stderr is not None
         url = read_until(process.stderr, r"forwards from .* at (http://[\d.:]+)")[1]
@@ -178,6 +180,16 @@ async def test_a_second_signal_ends_it_at_once(busy: tuple[FieldPeer, Worker]) -
     one.process.send_signal(signal.SIGTERM)
     code, err = await asyncio.to_thread(end_of, one.process)
     assert code == -signal.SIGTERM, err
+
+
+def test_nohup_outlives_its_terminal(server: NatsServer, tmp_path: Path) -> None:
+    """SIGHUP that is ignored at the start stays so, and is no first signal."""
+    with worker(tmp_path, server, free_port(), before=("nohup",)) as one:
+        one.process.send_signal(signal.SIGHUP)
+        assert one.client.get("/livez").status_code == 200
+        one.process.send_signal(signal.SIGTERM)
+        code, err = end_of(one.process)
+        assert code == 0, err
 
 
 def test_a_taken_port_is_one_line(server: NatsServer, tmp_path: Path) -> None:

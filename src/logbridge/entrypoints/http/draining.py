@@ -31,8 +31,7 @@ class DrainingServer(uvicorn.Server):
     here learns of it; SIGINT, a person at the keyboard, leaves that out. Then the listener closes, the chain
     takes no more, and what is under way has until ``drain_s`` after the signal. The exit code is 0.
     RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once.
-    again: what a further signal does, given its number. stops: the signals that stop it; one that its
-    parent had it ignore, as nohup does SIGHUP, stays ignored.
+    again: what a further signal does, given its number. stops: the signals that stop it.
     """
 
     server_state: Connections

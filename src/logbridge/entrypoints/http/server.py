@@ -47,7 +47,9 @@ def forward(settings: Settings, tell: Callable[[str], None]) -> None:
     where it listens. Raises as serve does, with the names LOGBRIDGE_FORWARD_HOST and LOGBRIDGE_FORWARD_PORT.
     """
     _prepare(settings)
-    stops = (*STOPS, signal.SIGHUP)
+    # nohup has it ignored, and that stays.
+    ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    stops = (*STOPS, signal.SIGHUP) if ends_with_terminal else STOPS
     settings = msgspec.structs.replace(settings, drain_notice_s=0.0)
     with (
         holding_spool(settings, look=True),
