@@ -142,6 +142,11 @@ def run(folder: Path, seconds: float, told: Callable[[str], None]) -> Ledger:
         until(lambda: not entrance.client.get(f"{API}/stats").json()["spool"]["entries"])
         service.away()
         found = stored(folder)
+    return ledger_of(load, found, folder, events)
+
+
+def ledger_of(load: Load, found: Counter[str], folder: Path, events: list[str]) -> Ledger:
+    """What was acknowledged against what was found; once everything has ended."""
     return Ledger(
         sent=load.sent,
         acknowledged=len(load.acknowledged),

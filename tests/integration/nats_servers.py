@@ -57,14 +57,18 @@ class NatsServer:
         except httpx.TransportError:
             return False
 
-    def leads(self, stream: str) -> bool:
-        """Whether it leads this stream."""
+    def leads(self, stream: str, consumer: str = "") -> bool:
+        """Whether it leads this stream, or this consumer of it."""
         try:
-            answer = httpx.get(f"http://127.0.0.1:{self.monitor}/jsz?streams=true").json()
+            answer = httpx.get(f"http://127.0.0.1:{self.monitor}/jsz?consumers=true").json()
         except (httpx.TransportError, json.JSONDecodeError):
             return False
         details = [each for account in answer.get("account_details", ()) for each in account["stream_detail"]]
-        return any(each["name"] == stream and each["cluster"].get("leader") == self.name for each in details)
+        ours = [each for each in details if each["name"] == stream]
+        if consumer:
+            below = [each for found in ours for each in found.get("consumer_detail") or ()]
+            ours = [each for each in below if each["name"] == consumer]
+        return any(each["cluster"].get("leader") == self.name for each in ours)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it at once."""

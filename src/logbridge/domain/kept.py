@@ -33,7 +33,8 @@ class SpoolStatus(Struct, frozen=True):
     """What is in a spool. bytes: of all entries. oldest: RFC 3339, when the longest waiting entry came.
 
     delivered, buried: entries since the spool was made. resent: entries that went again though they may have
-    been written. files: one for each worker, none in a stream. damaged: what damaged files cost.
+    been written; None where each process counts its own, and the spool does not know. files: one for each
+    worker, none in a stream. damaged: what damaged files cost.
     """
 
     waiting: int
@@ -41,7 +42,7 @@ class SpoolStatus(Struct, frozen=True):
     bytes: int
     oldest: str
     delivered: int
-    resent: int
+    resent: int | None
     buried: int
     files: int
     damaged: list[DamageReport]

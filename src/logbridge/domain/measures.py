@@ -75,7 +75,8 @@ class Waiting(Struct, frozen=True):
     """What waits in a spool. bytes: of all entries. oldest: RFC 3339, when the oldest one came, or "".
 
     dead: entries that were refused for good and are kept. delivered: entries since the spool was made.
-    resent: those that went again though they may have been written. damaged: files that were set aside.
+    resent: those that went again though they may have been written, as far as the spool itself counts them.
+    damaged: files that were set aside.
     """
 
     entries: int
@@ -109,7 +110,9 @@ class Counts(Struct):
     refused before it was a log, or no request at all. entries: by outcome. causes: of entries that were not
     accepted. batches: entries of each batch that came. calls: by outcome of the last entry, the seconds of
     each attempt to hand entries on. call_entries: how many those were. bytes: of the text of entries that
-    came, less those that break a rule. retried: entries that were handed on again.
+    came, less those that break a rule. retried: entries that were handed on again. resent: entries of a
+    shared spool that this process sent again though they may have been written; a spool on a disk counts its
+    own.
     """
 
     requests: dict[tuple[str, str, int], Distribution] = {}
@@ -121,6 +124,7 @@ class Counts(Struct):
     call_entries: Distribution = field(default_factory=_entries)
     bytes: int = 0
     retried: int = 0
+    resent: int = 0
 
     def add(self, other: "Counts") -> None:
         """Count all that another process has counted."""
@@ -133,6 +137,7 @@ class Counts(Struct):
         self.call_entries.add(other.call_entries)
         self.bytes += other.bytes
         self.retried += other.retried
+        self.resent += other.resent
 
 
 def _add_distributions(mine: dict[_Key, Distribution], theirs: Mapping[_Key, Distribution]) -> None:
@@ -210,6 +215,10 @@ class Measures:
     def retry(self, entries: int) -> None:
         """So many entries are handed on again."""
         self.counts.retried += entries
+
+    def resent(self, entries: int) -> None:
+        """So many entries of a shared spool go again: possible duplicates."""
+        self.counts.resent += entries
 
     def call(self, outcomes: Sequence[Outcome], took_s: float) -> None:
         """An attempt to hand entries on, and what came of it: one outcome or more, the last the newest."""

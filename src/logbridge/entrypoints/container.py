@@ -142,12 +142,13 @@ async def _try_queue(settings: Settings, policy: QueuePolicy) -> None:
         await spool.aclose()
 
 
-def open_queue(settings: Settings, policy: QueuePolicy) -> "JetStreamSpool":
+def open_queue(settings: Settings, policy: QueuePolicy, measures: Measures | None = None) -> "JetStreamSpool":
     """The spool in this stream; it connects with its first use. Raises InvalidSetting."""
     access = _queue_access(settings, policy)
     from logbridge.adapters.jetstream.spool import JetStreamSpool
 
-    return JetStreamSpool(policy, access, settings.spool_bytes_max)
+    measures = measures or Measures()
+    return JetStreamSpool(policy, access, settings.spool_bytes_max, resent=measures.resent)
 
 
 def _queue_access(settings: Settings, policy: QueuePolicy) -> "Access":
@@ -165,16 +166,17 @@ def _queue_access(settings: Settings, policy: QueuePolicy) -> "Access":
     return Access(settings.spool_user, settings.spool_password, tls)
 
 
-def open_spool(settings: Settings, token: str) -> Spool | None:
+def open_spool(settings: Settings, token: str, measures: Measures | None = None) -> Spool | None:
     """The spool of ``settings.spool_url``, None without one. Raises StoreError.
 
     token: of the bridge that holds the directory; without one this process is a bridge of its own.
+    measures: where a stream has counted what this process sends again.
     """
     if not settings.spool_url:
         return None
     named = check_spool_url(settings.spool_url)
     if isinstance(named, QueuePolicy):
-        return open_queue(settings, named)
+        return open_queue(settings, named, measures)
     directory = Path(named)
     lock = BridgeLock.join(directory, token) if token else BridgeLock.acquire(directory, new_id(), utc_now())
     limits = SpoolLimits(settings.spool_bytes_max, settings.spool_disk_free_bytes_min)
@@ -204,7 +206,7 @@ async def spool_waiting(settings: Settings, spool: Spool | None) -> Waiting | No
         status.oldest,
         status.dead,
         status.delivered,
-        status.resent,
+        status.resent or 0,
         len(status.damaged),
     )
 
@@ -331,7 +333,7 @@ class Container(containers.DeclarativeContainer):
     in_flight = providers.Singleton(InFlight)
     breaker = providers.Singleton(build_breaker, sink, settings, measures)
     core = providers.Singleton(build_core, breaker, settings)
-    spool = providers.Singleton(open_spool, settings, spool_token)
+    spool = providers.Singleton(open_spool, settings, spool_token, measures)
     spooler = providers.Singleton(build_spooler, core, spool)
     coalesce = providers.Singleton(build_coalesce, core, settings)
     delivered = providers.Singleton(build_delivered, core, coalesce, settings, in_flight, measures)

@@ -38,6 +38,11 @@ class Look(Struct, frozen=True):
     now_s: float
     until_s: int
 
+    @property
+    def resent(self) -> int:
+        """Logs that went again from the spool: as it counts them, or of a stream as these workers do."""
+        return (self.waiting.resent if self.waiting else 0) + self.seen.counts.resent
+
 
 class Vitals:
     """Beats once a second while the bridge runs, and answers how it is.

@@ -43,6 +43,7 @@ happenings = st.one_of(
     ),
     st.builds(lambda why: lambda measures: measures.refusal(why), st.sampled_from(["no key", "rate"])),
     st.builds(lambda count: lambda measures: measures.retry(count), st.integers(1, 5)),
+    st.builds(lambda count: lambda measures: measures.resent(count), st.integers(1, 5)),
     st.builds(
         lambda count: lambda measures: measures.counts.batches.observe(count), st.integers(1, 6000)
     ),

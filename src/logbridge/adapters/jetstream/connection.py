@@ -72,6 +72,8 @@ class Connection:
         self._away_since_s: float | None = None
         self._last_error = ""
         self._refusal = ""
+        self._refusals = 0
+        self._opening = False
         self._ended = False
         self.servers = ", ".join(policy.servers)
 
@@ -100,10 +102,9 @@ class Connection:
 
     async def _open(self) -> Client:
         client = Client()
-        self._refusal = ""
+        self._refusal, self._refusals = "", 0
         try:
-            async with asyncio.timeout(OPEN_S):
-                await self._connect(client)
+            await self._reach(client)
             self._client = client
             await self._prepare(self)
         except (QueueAway, StoreError) as error:
@@ -119,6 +120,14 @@ class Connection:
             raise
         self._away_since_s = None
         return client
+
+    async def _reach(self, client: Client) -> None:
+        self._opening = True
+        try:
+            async with asyncio.timeout(OPEN_S):
+                await self._connect(client)
+        finally:
+            self._opening = False
 
     async def _forget(self, client: Client, why: Exception) -> None:
         self._client = None
@@ -157,6 +166,10 @@ class Connection:
         # A server that refuses hangs up, and the next attempt may see no more of it than that.
         if _refuses(self._last_error):
             self._refusal = self._last_error
+            self._refusals += 1
+            # nats-py would go on with the next server, round and round; what is raised here ends that.
+            if self._opening and self._refusals >= len(self._policy.servers):
+                raise AuthorizationError
 
     async def _on_lost(self) -> None:
         if self._client is not None:

@@ -51,6 +51,8 @@ class Consumer:
         self._answers: Subscription | None = None
         self._numbers = count(1)
         self._telling: asyncio.Task[None] | None = None
+        # Whether the last question had no answer at all, not even that there is nothing.
+        self.silent = False
 
     async def pull(self, entries_max: int, bytes_max: int) -> list[Pulled]:
         """The next messages, as many as there are now; none while the stream does not answer.
@@ -79,11 +81,13 @@ class Consumer:
         reply = f"{self._inbox}.{next(self._numbers)}"
         wanted = json.dumps({"batch": entries_max, "no_wait": True, **more}).encode()
         pulled: list[Pulled] = []
+        self.silent = True
         try:
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._policy.stream}.{CONSUMER}"
             await self._client.publish(subject, wanted, reply=reply)
             while len(pulled) < entries_max:
                 message = await answers.next_msg(timeout=PULL_S)
+                self.silent = False
                 status = (message.headers or {}).get(STATUS, "")
                 if not status:
                     # One that comes late, for an earlier question, is in our hands as well.

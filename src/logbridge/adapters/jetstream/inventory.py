@@ -32,7 +32,7 @@ class Stored(NamedTuple):
     at: str
 
 
-async def read_status(connection: Connection, policy: QueuePolicy, resent: int = 0) -> SpoolStatus:
+async def read_status(connection: Connection, policy: QueuePolicy) -> SpoolStatus:
     """Counts of both streams. Raises QueueAway, ApiError and StoreError."""
     entries = (await connection.call(f"STREAM.INFO.{policy.stream}"))["state"]
     dead = (await connection.call(f"STREAM.INFO.{policy.dead}"))["state"]
@@ -43,7 +43,7 @@ async def read_status(connection: Connection, policy: QueuePolicy, resent: int =
         bytes=entries["bytes"] + dead["bytes"],
         oldest=_microseconds(entries["first_ts"]) if entries["messages"] else "",
         delivered=max(0, entries["last_seq"] - entries["messages"] - buried),
-        resent=resent,
+        resent=None,
         buried=buried,
         files=0,
         damaged=[],
@@ -65,7 +65,7 @@ class JetStreamInventory:
         self._bytes_max = bytes_max
 
     def status(self) -> SpoolStatus:
-        """See Inventory.status. resent is counted by the workers, and 0 here."""
+        """See Inventory.status. Each worker counts for itself what it sends again."""
         return self._run(lambda connection: read_status(connection, self._policy))
 
     def entries(self, *, dead: bool) -> Iterator[Kept]:

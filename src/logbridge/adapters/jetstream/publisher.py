@@ -88,7 +88,8 @@ def _not_kept(error: Exception) -> NotKept:
             reason = "it is larger than the NATS server takes (max_payload)"
             return NotKept(reason, Cause.TOO_LARGE, may_go_again=False)
         case ApiError() if error.err_code == _FULL or "maximum" in str(error):
-            return NotKept(f"the stream is full: {error}", Cause.OVERLOADED, may_go_again=False)
+            reason = f"the stream is full ({error}): it has room when workers deliver, or with more max_bytes"
+            return NotKept(reason, Cause.OVERLOADED, may_go_again=False)
         case ApiError():
             again = error.code == _UNAVAILABLE
             return NotKept(f"the stream did not take it: {error}", Cause.UNAVAILABLE, may_go_again=again)

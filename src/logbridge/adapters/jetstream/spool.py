@@ -37,7 +37,7 @@ class JetStreamSpool:
     """A Spool that many processes share: an entry is accepted when the stream acknowledged it.
 
     What a process has in hand is given to nobody else, until it dies or is silent for ack_wait_s. Connects
-    with its first use; open() does so at once.
+    with its first use; open() does so at once. resent: told how many go again that may have been written.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class JetStreamSpool:
         access: Access,
         bytes_max: int,
         monotonic: Callable[[], float] = time.monotonic,
+        resent: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._policy = policy
         self._monotonic = monotonic
@@ -55,7 +56,7 @@ class JetStreamSpool:
         self._publisher = Publisher(self._connection, monotonic)
         self._consumer = Consumer(self._connection, policy)
         self._orphans = Orphans(self._connection, policy, monotonic)
-        self._resent = 0
+        self._resent = resent
         self._why = ""
         self._closed = False
 
@@ -83,14 +84,14 @@ class JetStreamSpool:
         try:
             pulled = await self._consumer.pull(entries_max, bytes_max)
             if not pulled:
-                self._resent += await self._orphans.look()
+                self._resent(await self._orphans.look(silent=self._consumer.silent))
         except (QueueAway, StoreError) as error:
             self._tell(str(error))
             return ()
         self._tell("")
         again = sum(message.again for message in pulled)
         if again:
-            self._resent += again
+            self._resent(again)
             logger.warning(
                 "%d logs go again that another worker had, or this one: possible duplicates", again
             )
@@ -136,12 +137,12 @@ class JetStreamSpool:
 
     async def count_resent(self, count: int) -> None:
         """See Spool.count_resent: counted by this process."""
-        self._resent += count
+        self._resent(count)
 
     async def status(self) -> SpoolStatus:
-        """What is in the stream now; resent is what this process counted. Raises StoreError."""
+        """What is in the stream now. Raises StoreError."""
         try:
-            return await read_status(self._connection, self._policy, self._resent)
+            return await read_status(self._connection, self._policy)
         except (QueueAway, ApiError) as error:
             raise StoreError(f"the stream {self._policy.stream!r} cannot be read: {error}") from None
 

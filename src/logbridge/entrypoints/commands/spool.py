@@ -45,7 +45,7 @@ def status(*, json: Flag = False, flags: SettingFlags | None = None) -> Exit:
         ("dead letters", str(found.dead), "refused for good; `logbridge spool list` says why"),
         ("bytes", str(found.bytes), "of all entries"),
         ("delivered", str(found.delivered), "since the spool was made"),
-        ("sent again", str(found.resent), "after an outcome that was unknown: possible duplicates"),
+        ("sent again", *_sent_again(found.resent)),
     ]
     rows += (
         [
@@ -63,6 +63,12 @@ def status(*, json: Flag = False, flags: SettingFlags | None = None) -> Exit:
     )
     terminal.table("Spool", ["What", "Count", "Meaning"], rows)
     return Exit.FINE
+
+
+def _sent_again(resent: int | None) -> tuple[str, str]:
+    if resent is None:
+        return "?", "each worker counts its own: logbridge_spool_resent_logs_total in its /metrics"
+    return str(resent), "after an outcome that was unknown: possible duplicates"
 
 
 @spool.command(name="list")

@@ -2,8 +2,9 @@
 
 import functools
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,6 +28,7 @@ from logbridge.entrypoints.http.meter import RequestMeter
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.operation import Parts
 from logbridge.entrypoints.http.otlp import Otlp
+from logbridge.entrypoints.http.probes import Probes, worker_readiness
 from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.recorded import RequestTracing
@@ -65,34 +67,21 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     settings = container.settings()
     bridge = container.bridge()
     vitals = container.vitals()
-    tracer = container.tracer()
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
     sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES))
     gate = Gate(settings, container.keys(), sessions, Rates(settings.address_rate, settings.key_rate))
-    endpoints = Endpoints(bridge, gate, settings, lifecycle, utc_now)
+    endpoints = Endpoints(bridge, gate, settings, utc_now)
     document = ok(openapi_document(table, settings))
     root = ok(root_of(table, settings, __version__), headers={"Vary": "Accept"})
     console = Console(gate, settings)
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        start(container)
-        vitals.start()
-        lifecycle.serve()
-        try:
-            yield
-        finally:
-            await lifecycle.drain(settings.drain_s)
-            await vitals.stop()
-            if tracer is not None:
-                await tracer.aclose(lifecycle.left_s)
 
     cross_origin = functools.partial(
         CrossOrigin, origins=settings.cors_origins, methods=[operation.method for operation in table]
     )
     parts = Parts(
         endpoints,
+        Probes(lifecycle, "bridge", bridge.readiness),
         Stream(container.stream_bridge(), gate, settings, lifecycle),
         Otlp(bridge, gate, settings),
         LoadTest(bridge, gate, settings, lifecycle, utc_now),
@@ -111,25 +100,78 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
             _fixed(settings.openapi_path, document),
             *docs_routes(settings),
         ],
-        exception_handlers={
-            HTTPException: functools.partial(_no_route, _methods_by_path(routes)),
-            Exception: _broken,
-        },
-        lifespan=lifespan,
+        exception_handlers=_handlers(routes, "GET / lists what there is"),
+        lifespan=_lifespan(container, lifecycle),
         middleware=[Middleware(cross_origin)] if settings.cors_origins else [],
     )
     # A redirect to the address without the slash would lose the body of many clients' POST.
     app.router.redirect_slashes = False
     short = cross_origin if settings.cors_origins else _as_it_is
     app.shortcuts = {route.path: short(route.app) for route in routes if route.name in SHORTCUTS}
-    app.state.marked = short
+    _equip(app, container, lifecycle, short)
+    return app
+
+
+def create_forward_app(container: Container) -> Starlette:
+    """What a worker answers: probes and metrics, by the same rules as a bridge, and with the same state."""
+    settings = container.settings()
+    vitals = container.vitals()
+    lifecycle = Lifecycle(functools.partial(close, container))
+    # Nobody begins a session here.
+    sessions = Sessions(secrets.token_bytes(SECRET_BYTES))
+    gate = Gate(settings, container.keys(), sessions, Rates(settings.address_rate, settings.key_rate))
+    readiness = functools.partial(worker_readiness, vitals, container.bridge().health)
+    probes = Probes(lifecycle, "worker", readiness)
+    answers = {
+        "/livez": probes.livez,
+        "/readyz": probes.readyz,
+        "/metrics": MetricsEndpoint(vitals, gate, settings).show,
+    }
+    routes = [Route(path, Plain(answer), methods=["GET"]) for path, answer in answers.items()]
+    app = Starlette(
+        routes=routes,
+        exception_handlers=_handlers(routes, f"a worker has {', '.join(answers)}"),
+        lifespan=_lifespan(container, lifecycle, deliver=True),
+    )
+    app.router.redirect_slashes = False
+    _equip(app, container, lifecycle, _as_it_is)
+    return app
+
+
+def _lifespan(
+    container: Container, lifecycle: Lifecycle, *, deliver: bool = False
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """From the first delivery to the end of the drain. deliver: see start."""
+    vitals, tracer = container.vitals(), container.tracer()
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        start(container, deliver=deliver)
+        vitals.start()
+        lifecycle.serve()
+        try:
+            yield
+        finally:
+            await lifecycle.drain(container.settings().drain_s)
+            await vitals.stop()
+            if tracer is not None:
+                await tracer.aclose(lifecycle.left_s)
+
+    return lifespan
+
+
+def _equip(
+    app: Starlette, container: Container, lifecycle: Lifecycle, marked: Callable[[ASGIApp], ASGIApp]
+) -> None:
+    """Give an application the state that its connections and its server look at."""
+    settings = container.settings()
+    paths = [route.path for route in app.routes if isinstance(route, Route)]
+    app.state.marked = marked
     app.state.lifecycle = lifecycle
     app.state.settings = settings
-    paths = [route.path for route in app.routes if isinstance(route, Route)]
-    app.state.meter = RequestMeter(bridge.measures, paths)
-    app.state.tracing = RequestTracing(tracer, paths)
+    app.state.meter = RequestMeter(container.measures(), paths)
+    app.state.tracing = RequestTracing(container.tracer(), paths)
     app.state.proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
-    return app
 
 
 def _as_it_is(app: ASGIApp) -> ASGIApp:
@@ -151,14 +193,20 @@ def _methods_by_path(routes: Iterable[Route]) -> dict[str, str]:
     return {path: ", ".join(sorted(names)) for path, names in methods.items()}
 
 
-async def _no_route(methods: Mapping[str, str], request: Request, error: Exception) -> Response:
+def _handlers(routes: Iterable[Route], hint: str) -> Mapping[Any, Any]:
+    """The answers to what has no route, or broke. hint: where to find what there is."""
+    methods = _methods_by_path(routes)
+    return {HTTPException: functools.partial(_no_route, methods, hint), Exception: _broken}
+
+
+async def _no_route(methods: Mapping[str, str], hint: str, request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (Starlette's type for handlers is too wide)
     headers = dict(error.headers or {})
     allowed = methods.get(request.url.path) or headers.get("Allow", "")
     if error.status_code == 405:
         headers["Allow"] = allowed
     reasons = {
-        404: f"there is no {request.url.path[:200]}; GET / lists what there is",
+        404: f"there is no {request.url.path[:200]}; {hint}",
         405: f"{request.method} is not possible here; allowed: {allowed}",
     }
     return _response(

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, cast
 
@@ -31,16 +31,23 @@ class DrainingServer(uvicorn.Server):
     here learns of it; SIGINT, a person at the keyboard, leaves that out. Then the listener closes, the chain
     takes no more, and what is under way has until ``drain_s`` after the signal. The exit code is 0.
     RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once.
-    again: what a further signal does, given its number.
+    again: what a further signal does, given its number. stops: the signals that stop it.
     """
 
     server_state: Connections
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, again: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        settings: Settings,
+        again: Callable[[int], object],
+        stops: Sequence[signal.Signals] = STOPS,
+    ) -> None:
         super().__init__(config)
         self.server_state = Connections()
         self._settings = settings
         self._again = again
+        self._stops = stops
         self._told = False
         self._drained_by_s: float | None = None
         self._listeners: list[socket.socket] = []
@@ -57,14 +64,16 @@ class DrainingServer(uvicorn.Server):
         """Handle signals for good; unlike uvicorn, never raise them again at the end."""
         self._loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
-            for number in (*STOPS, RETIRE):
+            for number in (*self._stops, RETIRE):
                 signal.signal(number, self.handle_exit)
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (a handler gets it)
         """Stop, or do what a further signal does."""
         if self._told:
-            self._again(sig)
+            # A terminal that ends may say so twice: the shell does, and the kernel.
+            if sig != signal.SIGHUP:
+                self._again(sig)
             return
         self._told = True
         self._loop.call_soon_threadsafe(self._begin, sig)

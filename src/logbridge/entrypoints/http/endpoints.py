@@ -17,11 +17,10 @@ from logbridge.entrypoints.http.decode import (
     decode_entry,
     read_json_body,
 )
-from logbridge.entrypoints.http.lifecycle import ClientLeft, Lifecycle
+from logbridge.entrypoints.http.lifecycle import ClientLeft
 from logbridge.entrypoints.http.parameters import read_asked, read_histogram, read_query
 from logbridge.entrypoints.http.problems import (
     Answer,
-    RequestRejected,
     error_answer,
     fault,
     gravest_problem,
@@ -31,7 +30,6 @@ from logbridge.entrypoints.http.problems import (
 from logbridge.entrypoints.http.schema import (
     Health,
     HistogramResult,
-    Probe,
     QueryResult,
     histogram_result,
     query_result,
@@ -90,14 +88,11 @@ def failed_histogram(detail: str) -> HistogramResult:
 class Endpoints:
     """The operations of one bridge. gate: lets callers in. now: gives the time as RFC 3339."""
 
-    def __init__(
-        self, bridge: LogBridge, gate: Gate, settings: Settings, lifecycle: Lifecycle, now: Callable[[], str]
-    ) -> None:
+    def __init__(self, bridge: LogBridge, gate: Gate, settings: Settings, now: Callable[[], str]) -> None:
         self._bridge = bridge
         self._gate = gate
         self._settings = settings
         self._body_bytes_max = settings.body_bytes_max
-        self._lifecycle = lifecycle
         self._now = now
 
     async def write(self, scope: Scope, receive: Receive) -> Answer:
@@ -149,17 +144,6 @@ class Endpoints:
     async def histogram(self, scope: Scope, _receive: Receive) -> Answer:
         caller = self._gate.admit(scope, Right.READ)
         return ok(histogram_result(await self._bridge.histogram(read_histogram(scope), caller.services)))
-
-    async def livez(self, _scope: Scope, _receive: Receive) -> Answer:
-        return ok(Probe("alive"))
-
-    async def readyz(self, _scope: Scope, _receive: Receive) -> Answer:
-        if not self._lifecycle.ready:
-            raise RequestRejected(503, "the bridge is starting or stopping")
-        health = await self._bridge.readiness()
-        if not health.reachable:
-            raise RequestRejected(503, health.detail)
-        return ok(Probe("ready"))
 
 
 def applied(asked: Asked) -> dict[str, str]:

@@ -170,7 +170,7 @@ def _spool(status: Waiting, settings: Settings, look: Look) -> Iterator[Metric]:
         yield _gauge(f"logbridge_spool_{name}", text, value)
     yield _counter("logbridge_spool_delivered_logs", "Logs delivered from the spool.", status.delivered)
     yield _counter(
-        "logbridge_spool_resent_logs", "Logs sent again though they may have been written.", status.resent
+        "logbridge_spool_resent_logs", "Logs sent again though they may have been written.", look.resent
     )
 
 

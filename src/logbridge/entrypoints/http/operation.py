@@ -12,6 +12,7 @@ from logbridge.entrypoints.http.endpoints import Endpoints
 from logbridge.entrypoints.http.export import Export
 from logbridge.entrypoints.http.load_test import LoadTest
 from logbridge.entrypoints.http.otlp import Otlp
+from logbridge.entrypoints.http.probes import Probes
 from logbridge.entrypoints.http.problems import JSON, PROBLEM, title_of
 from logbridge.entrypoints.http.schema import Problem
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
@@ -48,6 +49,7 @@ class Parts(Struct, frozen=True):
     """What answers the operations."""
 
     endpoints: Endpoints
+    probes: Probes
     stream: Stream
     otlp: Otlp
     load_test: LoadTest

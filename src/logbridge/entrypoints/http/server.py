@@ -10,11 +10,12 @@ import ssl
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.config import STARTUP_FAILURE
@@ -22,14 +23,14 @@ from uvicorn.config import STARTUP_FAILURE
 from logbridge.domain.errors import InvalidSetting, KeysError, StoreError
 from logbridge.entrypoints.container import check_tracing, holding_spool, make_container
 from logbridge.entrypoints.exposure import warn_of_open_doors
-from logbridge.entrypoints.http.app import create_app
+from logbridge.entrypoints.http.app import create_app, create_forward_app
 from logbridge.entrypoints.http.connection import StoppableHttp
 from logbridge.entrypoints.http.draining import STOPS, DrainingServer
 from logbridge.entrypoints.http.sessions import SECRET_BYTES
 from logbridge.entrypoints.http.workers import Workers
 from logbridge.entrypoints.own_log import begin_logging
 from logbridge.entrypoints.process import allow_open_files, end_at_once
-from logbridge.entrypoints.settings import Settings
+from logbridge.entrypoints.settings import Settings, variable_of
 from logbridge.entrypoints.tls import bridge_files, check_files, naming_settings, serving_context
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,35 @@ BACKLOG = 2048
 _START_AGAIN = 1
 
 
+def forward(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Deliver from the stream until a stop, and answer probes and metrics meanwhile.
+
+    Stops as a bridge does, and also when its terminal ends; nobody has to be given notice. tell: is told
+    where it listens. Raises as serve does, with the names LOGBRIDGE_FORWARD_HOST and LOGBRIDGE_FORWARD_PORT.
+    """
+    _prepare(settings)
+    # nohup has it ignored, and that stays.
+    ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    stops = (*STOPS, signal.SIGHUP) if ends_with_terminal else STOPS
+    settings = msgspec.structs.replace(settings, drain_notice_s=0.0)
+    with (
+        holding_spool(settings, look=True),
+        bind(settings, "forward_") as listener,
+        _clean_exit(stops),
+    ):
+        config = _config(create_forward_app(make_container(settings)), settings, 1)
+        where = f"probes and metrics at {_url(settings, listener)}"
+        tell(f"forwards from {settings.spool_url} to {settings.sink_url}; {where}")
+        DrainingServer(config, settings, again=end_at_once, stops=stops).run(sockets=[listener])
+
+
+def _prepare(settings: Settings) -> None:
+    check_files(settings)
+    check_tracing(settings)
+    allow_open_files()
+    begin_logging(settings.log_level, settings.log_format, traces=settings.debug)
+
+
 def serve(settings: Settings, workers: int = 1) -> int:
     """Serve until SIGTERM or SIGINT; the exit code of the process (0 after a drain, see DrainingServer).
 
@@ -46,10 +76,7 @@ def serve(settings: Settings, workers: int = 1) -> int:
     own. Raises InvalidSetting with one line when HOST or PORT cannot be had, a certificate cannot be used,
     or OpenTelemetry is not installed and asked for.
     """
-    check_files(settings)
-    check_tracing(settings)
-    allow_open_files()
-    begin_logging(settings.log_level, settings.log_format, traces=settings.debug)
+    _prepare(settings)
     # Held by this process for all workers. What is wrong with it is one line, before the start.
     with (
         holding_spool(settings, look=workers > 1) as token,
@@ -98,14 +125,13 @@ def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes,
         sys.exit(STARTUP_FAILURE)
 
 
-def bind(settings: Settings) -> socket.socket:
-    """A listening socket at HOST and PORT. Raises InvalidSetting."""
+def bind(settings: Settings, prefix: str = "") -> socket.socket:
+    """A listening socket at HOST and PORT, or at the settings with this prefix. Raises InvalidSetting."""
+    host, port = getattr(settings, f"{prefix}host"), getattr(settings, f"{prefix}port")
     try:
-        found = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise InvalidSetting("HOST", settings.host, f"no such address: {error}") from None
+        raise InvalidSetting(variable_of(f"{prefix}host"), host, f"no such address: {error}") from None
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
     try:
@@ -114,25 +140,30 @@ def bind(settings: Settings) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise _not_bound(settings, error) from None
+        raise _not_bound(prefix, host, port, error) from None
     listener.set_inheritable(True)
     return listener
 
 
-def _not_bound(settings: Settings, error: OSError) -> InvalidSetting:
+def _not_bound(prefix: str, host: str, port: int, error: OSError) -> InvalidSetting:
+    port_variable = variable_of(f"{prefix}port")
     if isinstance(error, PermissionError):
-        return InvalidSetting("PORT", str(settings.port), "needs more rights; choose one above 1023")
+        return InvalidSetting(port_variable, str(port), "needs more rights; choose one above 1023")
     if error.errno == errno.EADDRINUSE:
-        return InvalidSetting("PORT", str(settings.port), "is taken by another program; choose another")
-    return InvalidSetting("HOST", settings.host, f"cannot be listened at: {error.strerror}")
+        return InvalidSetting(port_variable, str(port), "is taken by another program; choose another")
+    return InvalidSetting(variable_of(f"{prefix}host"), host, f"cannot be listened at: {error.strerror}")
 
 
 def announce(settings: Settings, listener: socket.socket) -> None:
     """Print the one line that says where the bridge listens."""
+    url = _url(settings, listener)
+    print(f"{settings.app_name} listens at {url}, its docs are at {url}{settings.docs_path}", flush=True)
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    url = f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}"
-    print(f"{settings.app_name} listens at {url}, its docs are at {url}{settings.docs_path}", flush=True)
+    return f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}"
 
 
 def _config(app: Starlette | Callable[[], Starlette], settings: Settings, workers: int) -> uvicorn.Config:
@@ -175,14 +206,14 @@ def _begin_again_later(error: InvalidSetting) -> NoReturn:
 
 
 @contextmanager
-def _clean_exit() -> Iterator[None]:
+def _clean_exit(stops: Sequence[signal.Signals] = STOPS) -> Iterator[None]:
     """Exit with 0, too, before the server has its handlers; afterwards signals do what they did before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = [signal.signal(stop, lambda *_: sys.exit(0)) for stop in STOPS]
+    before = [signal.signal(stop, lambda *_: sys.exit(0)) for stop in stops]
     try:
         yield
     finally:
-        for stop, handler in zip(STOPS, before, strict=True):
+        for stop, handler in zip(stops, before, strict=True):
             signal.signal(stop, handler)

@@ -281,7 +281,7 @@ def _spool(look: Look, status: Waiting, settings: Settings) -> SpoolShown:
         oldest_age_seconds=oldest_age_s(status, look.now_s),
         dead_letters=status.dead,
         delivered=status.delivered,
-        resent=status.resent,
+        resent=look.resent,
     )
 
 

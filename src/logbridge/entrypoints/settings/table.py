@@ -69,6 +69,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     service_host: Annotated[str, Meta(min_length=1, description="where the log service listens")] = (
         "127.0.0.1"
     )
+    forward_host: Annotated[
+        str, Meta(min_length=1, description="where `logbridge forward` answers probes and /metrics")
+    ] = "127.0.0.1"
+    forward_port: Annotated[
+        Port, Meta(description="port of `logbridge forward`; 0 takes any free one, which it tells")
+    ] = 0
     open: Annotated[
         frozenset[Opening],
         Meta(

@@ -10,7 +10,9 @@ from logbridge.domain.policy import QueuePolicy
 
 POLICY = QueuePolicy(("127.0.0.1:4222",), stream="logs", subject="logs")
 LEFT = {"messages": 5, "first_seq": 3, "last_seq": 9}
-SETTLED = {"delivered": {"stream_seq": 9}, "num_ack_pending": 0}
+SETTLED = {"delivered": {"stream_seq": 9, "consumer_seq": 12}, "num_ack_pending": 0}
+# Of 5 messages two were given, and 2 acknowledged ones are believed to be in somebody's hands.
+STUCK = {"delivered": {"stream_seq": 4, "consumer_seq": 6}, "num_ack_pending": 2}
 
 
 class FakeApi:
@@ -29,10 +31,12 @@ class FakeApi:
         return {}
 
 
-async def looks(api: FakeApi, policy: QueuePolicy = POLICY, count: int = 2) -> list[int]:
+async def looks(
+    api: FakeApi, policy: QueuePolicy = POLICY, count: int = 2, *, silent: bool = False
+) -> list[int]:
     now_s = iter(range(0, 1000, int(LOOK_EVERY_S)))
     orphans = Orphans(api, policy, lambda: next(now_s))
-    return [await orphans.look() for _ in range(count)]
+    return [await orphans.look(silent=silent) for _ in range(count)]
 
 
 async def test_they_are_given_again() -> None:
@@ -48,7 +52,7 @@ async def test_they_are_given_again() -> None:
         (LEFT | {"messages": 4}, SETTLED),
         (LEFT | {"messages": 0}, SETTLED),
         (LEFT, SETTLED | {"num_ack_pending": 1}),
-        (LEFT, SETTLED | {"delivered": {"stream_seq": 8}}),
+        (LEFT, SETTLED | {"delivered": {"stream_seq": 8, "consumer_seq": 12}}),
     ],
     ids=["fewer than before", "none", "in somebody's hands", "not given yet"],
 )
@@ -56,6 +60,32 @@ async def test_what_is_under_way_is_left_alone(stream: dict[str, Any], consumer:
     """Acknowledgements that arrive, logs in hand and logs that come are no sign of it."""
     api = FakeApi((LEFT, SETTLED), (stream, consumer))
     assert await looks(api) == [0, 0]
+    assert api.changes == []
+
+
+async def test_a_consumer_that_answers_nobody_is_made_anew() -> None:
+    """It gave nothing between two looks and says nothing at all: all that is in the stream is given again."""
+    more = LEFT | {"messages": 7, "last_seq": 11}
+    api = FakeApi((LEFT, STUCK), (more, STUCK))
+    assert await looks(api, silent=True) == [0, 7]
+    assert api.changes == ["CONSUMER.DELETE", "CONSUMER.DURABLE.CREATE"]
+
+
+@pytest.mark.parametrize(
+    ("consumer", "silent"),
+    [
+        (STUCK, False),
+        (STUCK | {"delivered": {"stream_seq": 5, "consumer_seq": 7}}, True),
+        (STUCK | {"num_ack_pending": 5}, True),
+        (STUCK | {"num_ack_pending": POLICY.ack_pending_max}, True),
+    ],
+    ids=["it answers", "it gives", "all are in somebody's hands", "as many as may be"],
+)
+async def test_a_consumer_that_works_is_left_alone(consumer: dict[str, Any], silent: bool) -> None:
+    """An answer, something given, and workers that hold all they may are no sign of it."""
+    many = LEFT | {"messages": 5 if consumer["num_ack_pending"] <= 5 else POLICY.ack_pending_max + 1}
+    api = FakeApi((many, STUCK), (many, consumer))
+    assert await looks(api, silent=silent) == [0, 0]
     assert api.changes == []
 
 

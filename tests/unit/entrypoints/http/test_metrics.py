@@ -118,6 +118,13 @@ def test_a_spool_that_cannot_be_read_says_so() -> None:
     assert not [name for name, _ in samples(families(look(), SETTINGS)) if "spool_" in name]
 
 
+def test_what_went_again_adds_up() -> None:
+    """What the spool itself counted, and of a stream what each process did."""
+    reports = [report(number, counts=Counts(resent=number)) for number in (1, 2)]
+    found = samples(families(look(*reports, waiting=WAITING), WITH_SPOOL))
+    assert found[("logbridge_spool_resent_logs_total", ())] == WAITING.resent + 3
+
+
 def test_names_follow_the_conventions() -> None:
     """One prefix, snake case, base units at the end, counters with _total, help that is a sentence."""
     for metric in families(look(waiting=WAITING), WITH_SPOOL):

@@ -54,12 +54,12 @@ def about(prefix: str) -> tuple[Operation, ...]:
         ),
         Operation(
             "livez", "GET", "/livez", "Whether the process serves",
-            lambda parts: Plain(parts.endpoints.livez),
+            lambda parts: Plain(parts.probes.livez),
             {200: Response("It does.", (Probe,), Probe("alive"))},
         ),
         Operation(
             "readyz", "GET", "/readyz", "Whether new work is welcome",
-            lambda parts: Plain(parts.endpoints.readyz),
+            lambda parts: Plain(parts.probes.readyz),
             {200: Response("It is.", (Probe,), Probe("ready")), **problems(503)},
         ),
     )  # fmt: skip
