@@ -24,8 +24,9 @@ from logbridge.entrypoints.settings import Settings
 logger = logging.getLogger(__name__)
 
 _SIGNALS = (*STOPS, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
-# How often it looks while nothing tells it to: answers of workers and their ends do.
-_LOOK_S = 0.1
+# How often it looks while nothing tells it to, as signals and ends of workers do; and while one begins.
+_LOOK_S = 0.5
+_LOOK_CLOSELY_S = 0.05
 
 
 class Workers:
@@ -63,8 +64,9 @@ class Workers:
         """Run until stopped; the exit code of the program: 0, or uvicorn's own if no worker could start."""
         while self._stopped_by is None and not self._failed:
             self._keep_number()
+            begins = not all(worker.ready for worker in self._workers)
             awaited = [worker.process.sentinel for worker in self._workers]
-            wait([self._signals.file, *awaited], timeout=_LOOK_S)
+            wait([self._signals.file, *awaited], timeout=_LOOK_CLOSELY_S if begins else _LOOK_S)
             for number in self._signals.take():
                 self._heed(number)
             self._look_after()
