@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from logbridge.entrypoints.http.draining import RETIRE
 from tests.integration.field_peer import FieldPeer
 from tests.integration.processes import gone, workers_of
 from tests.integration.served import API, Closed, Connection, Reply, Served, connected, running, until
@@ -155,6 +156,26 @@ async def test_a_killed_supervisor_leaves_no_workers(tmp_path: Path) -> None:
         peer.gate.set()
         assert (await writing.read()).status == 200
         await until(lambda: gone(pids))
+
+
+async def test_a_worker_that_retires_makes_nobody_doubt(tmp_path: Path) -> None:
+    """Who asks it for /readyz on an open connection hears what the others would say, and is sent to them."""
+    async with (
+        running(tmp_path, 2, drain_notice_s=LONG_S, drain_s=LONG_S) as served,
+        connected(served.port) as kept,
+    ):
+        answer = await kept.ask("GET", "/readyz")
+        await until(lambda: len(processes_of(served)) == 2)
+        for pid in processes_of(served):
+            os.kill(pid, RETIRE)
+        async with asyncio.timeout(30):
+            while not answer.last:
+                assert answer.status == 200
+                answer = await kept.ask("GET", "/readyz")
+        assert (answer.status, await kept.ended()) == (200, True)
+        served.process.send_signal(signal.SIGTERM)
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() == -signal.SIGTERM
 
 
 class Load:

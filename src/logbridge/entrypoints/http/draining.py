@@ -33,7 +33,8 @@ class DrainingServer(uvicorn.Server):
     SIGTERM: /readyz says 503 and everything is served for ``drain_notice_s``, so that whoever sends requests
     here learns of it; SIGINT, a person at the keyboard, leaves that out. Then the listener closes, the chain
     takes no more, and what is under way has until ``drain_s`` after the signal. The exit code is 0.
-    RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once.
+    RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once,
+    and /readyz, on connections that are still there, says what the others would.
     SIGHUP is not for it (there is nothing to read again), unless its terminal was closed: then like SIGTERM.
     again: what a further signal does, given its number.
     """
@@ -88,7 +89,7 @@ class DrainingServer(uvicorn.Server):
     async def _give_notice(self, number: int) -> None:
         try:
             if number != signal.SIGINT and self.started:
-                self.lifecycle.notice()
+                self.lifecycle.notice(for_all=number != RETIRE)
                 for connection in self._connections():
                     connection.leave()
                 if number == RETIRE:
