@@ -168,14 +168,16 @@ async def test_a_worker_that_retires_makes_nobody_doubt(tmp_path: Path) -> None:
         await until(lambda: len(processes_of(served)) == 2)
         for pid in processes_of(served):
             os.kill(pid, RETIRE)
+        statuses = {answer.status}
         async with asyncio.timeout(30):
             while not answer.last:
-                assert answer.status == 200
                 answer = await kept.ask("GET", "/readyz")
-        assert (answer.status, await kept.ended()) == (200, True)
-        served.process.send_signal(signal.SIGTERM)
-        served.process.send_signal(signal.SIGTERM)
+                statuses.add(answer.status)
+        assert await kept.ended()
+        for _ in range(2):
+            served.process.send_signal(signal.SIGTERM)
         assert await served.ended() == -signal.SIGTERM
+    assert statuses == {200}
 
 
 class Load:

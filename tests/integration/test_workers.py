@@ -185,13 +185,16 @@ def test_a_terminal_that_is_closed_ends_it(tmp_path: Path, arguments: tuple[str,
         settings = {"LOGBRIDGE_SINK": f"grpc://127.0.0.1:{port}", "HOST": "127.0.0.1"}
         process = start(tmp_path, "serve", "--port", "0", *arguments, stdin=theirs, **settings)
         os.close(theirs)
-        assert process.stdout is not None
-        url = read_until(process.stdout, r"listens at (http://[\d.:]+),")[1]
-        until(lambda: httpx.get(f"{url}/readyz", timeout=DEADLINE_S).status_code == 200)
-        os.close(ours)
-        process.send_signal(signal.SIGHUP)
-        assert process.wait(DEADLINE_S) == 0
-        process.communicate()
+        try:
+            assert process.stdout is not None
+            url = read_until(process.stdout, r"listens at (http://[\d.:]+),")[1]
+            until(lambda: httpx.get(f"{url}/readyz", timeout=DEADLINE_S).status_code == 200)
+            os.close(ours)
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(DEADLINE_S) == 0
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def test_a_rate_holds_for_all_workers(tmp_path: Path) -> None:
