@@ -1,6 +1,7 @@
 """Several workers: how they are replaced, on demand and when they end, and what holds for all of them."""
 
 import contextlib
+import functools
 import os
 import pty
 import signal
@@ -46,6 +47,10 @@ def workers(folder: Path, number: int = 2, **variables: str) -> Iterator[Bridge]
 def serving(running: Bridge) -> int:
     """How many workers serve, as whichever of them tells."""
     return int(running.client.get(f"{API}/stats", headers=ALONE).json()["workers"])
+
+
+def _serve(running: Bridge, number: int) -> bool:
+    return serving(running) == number
 
 
 def said(running: Bridge, pattern: str) -> str:
@@ -156,7 +161,7 @@ def test_one_more_and_one_less(tmp_path: Path) -> None:
             (signal.SIGTTOU, 1),
         ):
             running.process.send_signal(number)
-            until(lambda expected=expected: serving(running) == expected)
+            until(functools.partial(_serve, running, expected))
             assert values(running)[("logbridge_in_flight_max_logs",)] == 10_000 * expected
             assert alive(running)
 
@@ -196,10 +201,11 @@ def test_a_terminal_that_is_closed_ends_it(tmp_path: Path, arguments: tuple[str,
 
 def test_a_rate_holds_for_all_workers(tmp_path: Path) -> None:
     """Three workers let through what one would, whichever is asked."""
-    rate = {"LOGBRIDGE_ADDRESS_RATE": "50/h"}
     with (
         held_port() as port,
-        bridge(tmp_path, f"grpc://127.0.0.1:{port}", "--workers", "3", **rate) as running,
+        bridge(
+            tmp_path, f"grpc://127.0.0.1:{port}", "--workers", "3", LOGBRIDGE_ADDRESS_RATE="50/h"
+        ) as running,
     ):
         until(lambda: alive(running) and len(pids_of(running)) == 3)
         statuses = [status for pid in pids_of(running) for status in asked(running, pid, 20)]
