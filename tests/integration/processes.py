@@ -23,11 +23,11 @@ DEADLINE_S = 60.0
 
 
 def start(
-    folder: Path, *arguments: str, before: Sequence[str] = (), **variables: str
+    folder: Path, *arguments: str, before: Sequence[str] = (), stdin: int | None = None, **variables: str
 ) -> subprocess.Popen[str]:
     """A logbridge process of our own, with its settings in a folder of its own.
 
-    before: a command that runs it, such as ("unshare", "--mount").
+    before: a command that runs it, such as ("unshare", "--mount"). stdin: an open file, None for ours.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOGBRIDGE_")}
     environment |= {"XDG_STATE_HOME": str(folder / "state"), "COLUMNS": "200"}
@@ -36,6 +36,7 @@ def start(
         [*before, sys.executable, "-m", "logbridge", *arguments],
         cwd=folder,
         env=environment,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

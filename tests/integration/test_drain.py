@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from logbridge.entrypoints.http.draining import RETIRE
 from tests.integration.field_peer import FieldPeer
 from tests.integration.processes import gone, workers_of
 from tests.integration.served import API, Closed, Connection, Reply, Served, connected, running, until
@@ -155,6 +156,28 @@ async def test_a_killed_supervisor_leaves_no_workers(tmp_path: Path) -> None:
         peer.gate.set()
         assert (await writing.read()).status == 200
         await until(lambda: gone(pids))
+
+
+async def test_a_worker_that_retires_makes_nobody_doubt(tmp_path: Path) -> None:
+    """Who asks it for /readyz on an open connection hears what the others would say, and is sent to them."""
+    async with (
+        running(tmp_path, 2, drain_notice_s=LONG_S, drain_s=LONG_S) as served,
+        connected(served.port) as kept,
+    ):
+        answer = await kept.ask("GET", "/readyz")
+        await until(lambda: len(processes_of(served)) == 2)
+        for pid in processes_of(served):
+            os.kill(pid, RETIRE)
+        statuses = {answer.status}
+        async with asyncio.timeout(30):
+            while not answer.last:
+                answer = await kept.ask("GET", "/readyz")
+                statuses.add(answer.status)
+        assert await kept.ended()
+        for _ in range(2):
+            served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() == -signal.SIGTERM
+    assert statuses == {200}
 
 
 class Load:

@@ -1,4 +1,4 @@
-"""What a process asks of the operating system and of Python: its end, its open files, its garbage."""
+"""What a process asks of the system and of Python: its end, its terminal, its open files, its garbage."""
 
 import contextlib
 import ctypes
@@ -29,6 +29,21 @@ def end_at_once(number: int) -> NoReturn:
     signal.raise_signal(number)
     # The first process of a container outlives its own signals.
     os._exit(128 + number)
+
+
+class Terminal:
+    """The terminal that this process began in, if there is one.
+
+    SIGHUP has two meanings, and this tells them apart: a terminal that was closed, and "reload".
+    """
+
+    def __init__(self) -> None:
+        self._files = [file for file in range(3) if os.isatty(file)]
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether there was one, and it is closed."""
+        return bool(self._files) and not any(map(os.isatty, self._files))
 
 
 def allow_open_files() -> None:

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_network
+from pathlib import Path
 
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import Storage
@@ -15,6 +16,7 @@ from logbridge.domain.access import Caller
 from logbridge.domain.errors import RateExceeded
 from logbridge.entrypoints.addresses import parse_address
 from logbridge.entrypoints.settings import parse_rate
+from logbridge.entrypoints.shared_counters import SharedCounters
 
 # Counters at once. Beyond them the newcomers share one: memory ends, and the limit does not.
 COUNTERS_MAX = 50_000
@@ -93,20 +95,25 @@ class Counters(Storage):
 
 
 class Rates:
-    """Counts requests by address and by key, and rejects those beyond their rate. Both hold for this process.
+    """Counts requests by address and by key, and rejects those beyond their rate.
 
     address_rate, key_rate: such as ``1000/s``, empty for none; a key may have another rate of its own. now:
-    gives seconds that never go back.
+    gives seconds that never go back. shared: the folder of files with which several processes count
+    together; None for one that counts for itself.
     """
 
     def __init__(
-        self, address_rate: str = "", key_rate: str = "", now: Callable[[], float] = time.monotonic
+        self,
+        address_rate: str = "",
+        key_rate: str = "",
+        now: Callable[[], float] = time.monotonic,
+        shared: Path | None = None,
     ) -> None:
         self._address_rate = address_rate
         self._key_rate = key_rate
         self._now = now
-        self._addresses = FixedWindowRateLimiter(Counters(now))
-        self._keys = FixedWindowRateLimiter(Counters(now))
+        self._addresses = _limiter(now, shared, "addresses")
+        self._keys = _limiter(now, shared, "keys")
 
     def count_address(self, address: str) -> None:
         """One request of this client's address. Raises RateExceeded."""
@@ -132,6 +139,12 @@ class Rates:
         raise RateExceeded(
             f"{who} may make {item.amount} requests a {unit} ({source})", max(1, math.ceil(left_s))
         )
+
+
+def _limiter(now: Callable[[], float], shared: Path | None, name: str) -> FixedWindowRateLimiter:
+    return FixedWindowRateLimiter(
+        Counters(now) if shared is None else SharedCounters(shared / f"counted-{name}", now)
+    )
 
 
 @functools.lru_cache(_REMEMBERED)

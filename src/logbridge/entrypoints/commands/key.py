@@ -68,7 +68,7 @@ def create(
     service
         The only service whose logs it may write and read; may be given again. Without one, any.
     rate
-        The most requests it may make, of each worker, such as 1000/s; without it LOGBRIDGE_KEY_RATE.
+        The most requests it may make, such as 1000/s; without it LOGBRIDGE_KEY_RATE.
     expires
         When it ends: RFC 3339, or a time from now, such as 90d, 12h or 30m. Without it never.
     json

@@ -13,7 +13,7 @@ def serve(*, workers: int = 1, flags: SettingFlags | None = None) -> int:
     Parameters
     ----------
     workers
-        Processes that share the port; limits count for each of them.
+        Processes that share the port: docs/workers.md.
     """
     from logbridge.entrypoints.http.server import serve as serve_http
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import sys
@@ -15,8 +16,10 @@ from uvicorn.config import STARTUP_FAILURE
 
 from logbridge.entrypoints.http.connection import StoppableHttp
 from logbridge.entrypoints.http.lifecycle import Connections, Lifecycle
-from logbridge.entrypoints.process import collect_garbage_rarely
+from logbridge.entrypoints.process import Terminal, collect_garbage_rarely
 from logbridge.entrypoints.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 RETIRE = signal.SIGUSR2
@@ -30,8 +33,11 @@ class DrainingServer(uvicorn.Server):
     SIGTERM: /readyz says 503 and everything is served for ``drain_notice_s``, so that whoever sends requests
     here learns of it; SIGINT, a person at the keyboard, leaves that out. Then the listener closes, the chain
     takes no more, and what is under way has until ``drain_s`` after the signal. The exit code is 0.
-    RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once.
-    again: what a further signal does, given its number. stops: the signals that stop it.
+    RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once,
+    and /readyz, on connections that are still there, says what the others would.
+    again: what a further signal does, given its number. stops: the signals that stop it. Without SIGHUP among
+    them that one is not for it (there is nothing to read again), unless its terminal was closed: then like
+    SIGTERM.
     """
 
     server_state: Connections
@@ -51,6 +57,7 @@ class DrainingServer(uvicorn.Server):
         self._told = False
         self._drained_by_s: float | None = None
         self._listeners: list[socket.socket] = []
+        self._terminal = Terminal()
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Task[None]
 
@@ -66,7 +73,15 @@ class DrainingServer(uvicorn.Server):
         if threading.current_thread() is threading.main_thread():
             for number in (*self._stops, RETIRE):
                 signal.signal(number, self.handle_exit)
+            if signal.SIGHUP not in self._stops:
+                signal.signal(signal.SIGHUP, lambda *_: self._loop.call_soon_threadsafe(self._hang_up))
         yield
+
+    def _hang_up(self) -> None:
+        if not self._terminal.hung_up:
+            logger.info("SIGHUP: nothing to do, keys and certificates are read again by themselves")
+        elif not self._told:
+            self.handle_exit(signal.SIGTERM, None)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (a handler gets it)
         """Stop, or do what a further signal does."""
@@ -85,7 +100,7 @@ class DrainingServer(uvicorn.Server):
     async def _give_notice(self, number: int) -> None:
         try:
             if number != signal.SIGINT and self.started:
-                self.lifecycle.notice()
+                self.lifecycle.notice(for_all=number != RETIRE)
                 for connection in self._connections():
                     connection.leave()
                 if number == RETIRE:

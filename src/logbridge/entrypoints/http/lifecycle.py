@@ -18,8 +18,9 @@ class Phase(IntEnum):
 
     STARTING = 0
     SERVING = 1
-    NOTICED = 2  # told to stop: /readyz says so, everything is still served
-    DRAINING = 3  # nothing new is taken, what is under way ends
+    RETIRING = 2  # other workers go on: connections are to leave, the bridge is as ready as before
+    NOTICED = 3  # told to stop: /readyz says so, everything is still served
+    DRAINING = 4  # nothing new is taken, what is under way ends
 
 
 async def _nothing(_within_s: float) -> None:
@@ -47,12 +48,12 @@ class Lifecycle:
     @property
     def ready(self) -> bool:
         """Whether new work is welcome."""
-        return self.phase is Phase.SERVING
+        return self.phase in (Phase.SERVING, Phase.RETIRING)
 
     @property
     def leaving(self) -> bool:
         """Whether each answer is to be the last one of its connection."""
-        return self.phase >= Phase.NOTICED
+        return self.phase >= Phase.RETIRING
 
     @property
     def draining(self) -> bool:
@@ -63,9 +64,9 @@ class Lifecycle:
         """The application has started."""
         self.phase = Phase.SERVING
 
-    def notice(self) -> None:
-        """A stop is coming."""
-        self.phase = Phase.NOTICED
+    def notice(self, *, for_all: bool = True) -> None:
+        """A stop is coming; not for_all: of this worker only."""
+        self.phase = Phase.NOTICED if for_all else Phase.RETIRING
 
     def drain(self, within_s: float) -> "asyncio.Task[None]":
         """Begin the drain, once; the task ends when everything below is closed."""

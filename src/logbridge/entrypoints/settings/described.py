@@ -56,8 +56,8 @@ HOLDS_FOR = {
     "stream_batch_timeout_s": "each batch",
     "idle_timeout_s": "each connection",
     "connections_max": "each worker",
-    "key_rate": "each worker",
-    "address_rate": "each worker",
+    "key_rate": "all workers",
+    "address_rate": "all workers",
 }
 
 

@@ -299,15 +299,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="requests that one key may make, such as 1000/s or 60000/m, "
-            "where the key has no rate of its own; empty means any number; for each worker"
+            "where the key has no rate of its own; empty means any number"
         ),
     ] = ""
     address_rate: Annotated[
         str,
-        Meta(
-            description="requests that one client address may make, such as 1000/s; empty means any number; "
-            "for each worker"
-        ),
+        Meta(description="requests that one client address may make, such as 1000/s; empty means any number"),
     ] = ""
     log_format: Annotated[
         Literal["auto", "json", "text"],

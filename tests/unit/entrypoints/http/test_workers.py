@@ -1,26 +1,27 @@
 import signal
-import threading
+from multiprocessing.connection import wait
 
-from logbridge.entrypoints.http.workers import SignalledEvent
+from logbridge.entrypoints.http.workers import Signals
 
 
 def test_a_signal_wakes_who_waits() -> None:
-    """A handler that runs in the middle of a wait ends it; set once, the event stays set."""
-    event = SignalledEvent()
-    before = signal.signal(signal.SIGUSR1, lambda *_: event.set())
-    waits = threading.main_thread().ident
-    assert waits
-    sender = threading.Thread(target=signal.pthread_kill, args=(waits, signal.SIGUSR1))
+    """What a handler notes can be waited for, comes in its order, and comes once."""
+    signals = Signals()
+    before = signal.signal(signal.SIGUSR1, lambda number, _: signals.note(number))
     try:
-        sender.start()
-        assert event.wait(30)
+        assert not wait([signals.file], 0)
+        signal.raise_signal(signal.SIGUSR1)
+        assert wait([signals.file], 30)
     finally:
-        sender.join()
         signal.signal(signal.SIGUSR1, before)
-    assert event.is_set()
-    assert event.wait(0)
+    signals.note(signal.SIGHUP)
+    assert signals.take() == [signal.SIGUSR1, signal.SIGHUP]
+    assert signals.take() == []
 
 
-def test_a_wait_without_a_signal_ends() -> None:
-    """After its time a wait says that the event is not set."""
-    assert not SignalledEvent().wait(0.001)
+def test_more_signals_than_anybody_hears_block_nobody() -> None:
+    """A handler must return, however many came before it."""
+    signals = Signals()
+    for _ in range(100_000):
+        signals.note(signal.SIGHUP)
+    assert signals.take()
