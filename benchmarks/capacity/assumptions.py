@@ -21,6 +21,7 @@ class Assumptions(Struct, frozen=True):
         float, "copies a second that one NATS server writes, as leader or follower of all its streams"
     ] = 60_000.0
     publish_ms: Annotated[float, "ms from a publish to its acknowledgement by most replicas, unloaded"] = 2.0
+    nats_server_mb_s: Annotated[float, "MB/s that the disk of one NATS server takes"] = 200.0
     election_s: Annotated[float, "seconds until a stream has a new leader"] = 3.0
     commit_ms: Annotated[float, "ms of a commit with fsync, of the log service and of a spool on the disk"] = 1.0
     rtt_ms: Annotated[float, "ms of network between two machines, there and back"] = 0.5
@@ -29,6 +30,11 @@ class Assumptions(Struct, frozen=True):
     message_bytes: Annotated[float, "bytes of a log in gRPC and in JetStream, beyond those of its JSON"] = 100.0
     nats_memory_mib: Annotated[float, "MiB of memory of one NATS server"] = 1024.0
     service_memory_mib: Annotated[float, "MiB of memory of one log service"] = 256.0
+    service_byte_ns: Annotated[
+        float, "ns of a log service for each byte of an entry beyond that of the benchmark"
+    ] = 5.0
+    service_cores: Annotated[float, "cores of one log service: its writer, and gRPC beside it"] = 2.0
+    nats_cores: Annotated[float, "cores of one NATS server"] = 4.0
     cores_a_machine: Annotated[float, "cores of one machine for workers and forwarders"] = 8.0
 
 

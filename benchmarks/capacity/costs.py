@@ -52,10 +52,14 @@ class Costs(Struct, frozen=True):
     connection_kib: float
     entry_bytes: int
 
+    def more_bytes(self, size_bytes: float) -> float:
+        """Bytes beyond those of the benchmark's entry."""
+        return max(0.0, size_bytes - self.entry_bytes)
+
     def cpu_us(self, requests: float, calls: float, size_bytes: float = 0.0) -> float:
         """Of one log that comes in so many requests, goes in so many calls and has so many bytes."""
-        more_bytes = max(0.0, size_bytes - self.entry_bytes)
-        return self.request_us * requests + self.rpc_us * calls + self.log_us + self.byte_ns * more_bytes / 1e3
+        more_us = self.byte_ns * self.more_bytes(size_bytes) / 1e3
+        return self.request_us * requests + self.rpc_us * calls + self.log_us + more_us
 
 
 def last_report(path: Path = JSON_FILE) -> Report:

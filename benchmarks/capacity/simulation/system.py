@@ -14,7 +14,7 @@ from benchmarks.capacity.simulation.sink import Sink
 from benchmarks.capacity.simulation.spools import Drain, Spool, backlog_of
 from benchmarks.capacity.simulation.station import Station
 from benchmarks.capacity.simulation.tally import Tally
-from benchmarks.capacity.simulation.work import Work, work
+from benchmarks.capacity.simulation.work import Work, service_log_s, work
 from benchmarks.capacity.simulation.worker import Delivered, Spooled, Worker
 from logbridge.adapters.delivery.spooler import IDLE_S
 from logbridge.adapters.jetstream.publisher import PUBLISHES_IN_FLIGHT_MAX
@@ -24,6 +24,8 @@ from logbridge.adapters.sqlite.store import COMMIT_ENTRIES_MAX, WAITING_ENTRIES_
 from logbridge.domain.policy import AdmissionPolicy, BreakerPolicy, QueuePolicy, SpoolPolicy
 
 SAMPLE_S = 0.05
+# Forwarders that found nothing look again after a second.
+WARMUP_S = 2.0
 
 
 class Keeps(Enum):
@@ -144,7 +146,8 @@ class System:
             return FixedPeer(self.clock, self._peer.fixed_ms / 1e3)
         commit_s = self._assumed.commit_ms / 1e3
         # The measured time of a log in a full batch has its part of the commit in it.
-        log_s = max(0.0, self._costs.service_log_us / 1e6 - commit_s / SpoolPolicy().batch_entries_max)
+        log_s = service_log_s(self._costs, self._assumed, self.shape.entry_bytes)
+        log_s = max(0.0, log_s - commit_s / SpoolPolicy().batch_entries_max)
         return Station(
             self.clock, lambda logs: commit_s + log_s * logs, COMMIT_ENTRIES_MAX, WAITING_ENTRIES_MAX
         )
@@ -226,7 +229,7 @@ class System:
         self,
         seconds: float,
         failures: Sequence[Failure] = (),
-        warmup_s: float = 1.0,
+        warmup_s: float = WARMUP_S,
         told: Callable[[float], object] = lambda _: None,
     ) -> Seen:
         """So many seconds after the warm-up. told: called with each second that has passed."""
@@ -297,7 +300,7 @@ class System:
             p50_ms=1e3 * tally.quantile_s(0.5),
             p99_ms=1e3 * tally.quantile_s(0.99),
             refused_share=tally.refused_share,
-            backlog_max=max(backlog for _, backlog in self._backlogs),
+            backlog_max=max((backlog for at_s, backlog in self._backlogs if at_s >= before.at_s), default=0),
             drain_s=drained_s(self._backlogs, failures),
             worker_busy=(self._worker_busy_s() - before.worker_busy_s) / seconds / max(1, len(self.workers)),
             service_busy=(self._service_busy_s() - before.service_busy_s) / seconds / max(1, len(self.services)),
@@ -324,6 +327,7 @@ class _Before:
     """What was counted in the warm-up."""
 
     def __init__(self, system: System) -> None:
+        self.at_s = system.clock.now_s
         self.served = sum(service.served_logs for service in system.services)
         self.calls = sum(sink.calls for sink in system.sinks)
         self.worker_busy_s = system._worker_busy_s()

@@ -24,7 +24,7 @@ class Work(Struct, frozen=True):
 
 def work(costs: Costs, assumed: Assumptions, entry_bytes: int, shared_us: float = 0.0) -> Work:
     """shared_us: what a request costs others on the same cores."""
-    more_us = costs.byte_ns * max(0, entry_bytes - costs.entry_bytes) / 1e3
+    more_us = costs.byte_ns * costs.more_bytes(entry_bytes) / 1e3
     return Work(
         request_s=(costs.request_us + shared_us) / 1e6,
         rpc_s=costs.rpc_us / 1e6,
@@ -34,3 +34,8 @@ def work(costs: Costs, assumed: Assumptions, entry_bytes: int, shared_us: float 
         disk_request_s=costs.disk_request_us / 1e6,
         disk_log_s=costs.disk_log_us / 1e6,
     )
+
+
+def service_log_s(costs: Costs, assumed: Assumptions, entry_bytes: int) -> float:
+    """Seconds of a log service on SQLite for a log of full batches."""
+    return (costs.service_log_us + assumed.service_byte_ns * costs.more_bytes(entry_bytes) / 1e3) / 1e6

@@ -17,6 +17,9 @@ from benchmarks.capacity.simulation.work import Work
 from logbridge.domain.policy import AdmissionPolicy, CoalescePolicy, RetryPolicy
 
 
+_BATCH_MAX = CoalescePolicy().batch_entries_max
+
+
 class Delivered:
     """Acknowledges what the log service has. Each request has its own pause before it goes again."""
 
@@ -27,7 +30,7 @@ class Delivered:
 
     def take(self, request: Request) -> float:
         """Seconds of work now. A batch that is full as it came passes by coalescing."""
-        if request.logs >= CoalescePolicy().batch_entries_max * request.requests:
+        if request.logs >= _BATCH_MAX * request.requests:
             return self._send([request], None, request.requests)
         return self._coalescer.add(request)
 

@@ -1,0 +1,207 @@
+"""docs/scale.md: its tables, between markers, and its picture. `make capacity ARGS=--write` makes them anew."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from benchmarks import svg
+from benchmarks.capacity.assumptions import Assumptions
+from benchmarks.capacity.check import Point, check
+from benchmarks.capacity.costs import Costs, fit
+from benchmarks.capacity.play import play
+from benchmarks.capacity.simulation.arrivals import Arrivals
+from benchmarks.capacity.simulation.system import Failure, Keeps, Part, Seen
+from benchmarks.capacity.sizing import Asked, Plan, Way, plan
+from benchmarks.capacity.tables import (
+    assumptions_table,
+    check_table,
+    costs_table,
+    seen_table,
+    sizing_table,
+)
+from benchmarks.report import DOCS, Report
+
+PAGE = DOCS / "scale.md"
+PICTURE = DOCS / "benchmarks" / "machines.svg"
+RATES = (1_000, 10_000, 100_000, 1_000_000)
+_WAYS = (
+    ("single writes", Way.WRITE, 1),
+    ("batches of 100", Way.BATCH, 100),
+    ("streams", Way.STREAM, 1),
+)
+_LINES = (
+    ("single writes, delivered", Way.WRITE, Keeps.SERVICE),
+    ("batches of 100, delivered", Way.BATCH, Keeps.SERVICE),
+    ("batches, on the disk", Way.BATCH, Keeps.DISK),
+    ("batches, in JetStream", Way.BATCH, Keeps.JETSTREAM),
+)
+_KEPT = {
+    Keeps.SERVICE: "by the log service",
+    Keeps.DISK: "on the disk",
+    Keeps.JETSTREAM: "in JetStream",
+}
+PLAYED_LOGS_S, PLAYED_S = 100_000.0, 30.0
+_FAIL_AT_S, _FAIL_FOR_S = 3.0, 5.0
+_ALL = 1_000
+_FAILURES: tuple[tuple[str, Keeps, tuple[Failure, ...], Arrivals], ...] = (
+    ("delivered: nothing fails", Keeps.SERVICE, (), Arrivals.POISSON),
+    ("delivered: bursts", Keeps.SERVICE, (), Arrivals.BURSTY),
+    (
+        "delivered: one log service away",
+        Keeps.SERVICE,
+        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S),),
+        Arrivals.POISSON,
+    ),
+    (
+        "delivered: all log services away",
+        Keeps.SERVICE,
+        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S, _ALL),),
+        Arrivals.POISSON,
+    ),
+    (
+        "delivered: a worker killed",
+        Keeps.SERVICE,
+        (Failure(Part.WORKER, _FAIL_AT_S, _FAIL_FOR_S),),
+        Arrivals.POISSON,
+    ),
+    (
+        "on the disk: all log services away",
+        Keeps.DISK,
+        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S, _ALL),),
+        Arrivals.POISSON,
+    ),
+    ("JetStream: nothing fails", Keeps.JETSTREAM, (), Arrivals.POISSON),
+    ("JetStream: bursts", Keeps.JETSTREAM, (), Arrivals.BURSTY),
+    (
+        "JetStream: one log service away",
+        Keeps.JETSTREAM,
+        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S),),
+        Arrivals.POISSON,
+    ),
+    (
+        "JetStream: all log services away",
+        Keeps.JETSTREAM,
+        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S, _ALL),),
+        Arrivals.POISSON,
+    ),
+    (
+        "JetStream: a forwarder killed",
+        Keeps.JETSTREAM,
+        (Failure(Part.FORWARDER, _FAIL_AT_S, _FAIL_FOR_S),),
+        Arrivals.POISSON,
+    ),
+    (
+        "JetStream: a NATS server lost",
+        Keeps.JETSTREAM,
+        (Failure(Part.NATS, _FAIL_AT_S, _FAIL_FOR_S),),
+        Arrivals.POISSON,
+    ),
+)
+MILLION_S = 3.0
+# What `told` of write() is called for, about.
+STEPS = len(_FAILURES) + 17
+
+_BLOCK = r"(<!-- capacity:begin {name} -->\n).*?(\n<!-- capacity:end -->)"
+Told = Callable[[str], object]
+
+
+def write(report: Report, page: Path = PAGE, picture: Path = PICTURE, told: Told = lambda _: None) -> None:
+    """Renew both. Raises NoFigures."""
+    costs, assumed = fit(report), Assumptions()
+    picture.write_text(chart(costs, assumed))
+    page.write_text(with_blocks(page.read_text(), blocks(report, costs, assumed, told)))
+
+
+def with_blocks(text: str, made: Mapping[str, str]) -> str:
+    """The page with what is between its markers replaced. Raises ValueError where a marker is missing."""
+    for name, block in made.items():
+        pattern = re.compile(_BLOCK.format(name=name), re.DOTALL)
+        if not pattern.search(text):
+            raise ValueError(f"the page has no <!-- capacity:begin {name} --> with an end")
+        # A function, since a block may hold backslashes.
+        text = pattern.sub(lambda found, block=block: f"{found[1]}{block}{found[2]}", text)  # type: ignore[misc]
+    return text
+
+
+def blocks(report: Report, costs: Costs, assumed: Assumptions, told: Told = lambda _: None) -> dict[str, str]:
+    """Each table by the name of its marker."""
+    return {
+        "origin": _origin(report),
+        "sizing": sizing(costs, assumed),
+        "failures": seen_table(failures(costs, assumed, told)).markdown(),
+        "check": _checked(check(report, costs, assumed, told)),
+        "costs": costs_table(costs).markdown(),
+        "assumptions": assumptions_table(assumed).markdown(),
+    }
+
+
+def _origin(report: Report) -> str:
+    commits = sorted({f"{each.commit} ({each.date})" for each in report.scenarios.values()})
+    machine = report.machine
+    return (
+        f"From what was measured at {', '.join(commits)} on {machine.processor}, {machine.cores} cores, "
+        f"{machine.kernel}, {machine.python}."
+    )
+
+
+def _plan(costs: Costs, assumed: Assumptions, way: Way, batch: int, keeps: Keeps, logs_s: float) -> Plan:
+    return plan(Asked(logs_s=logs_s, way=way, batch=batch, keeps=keeps), costs, assumed)
+
+
+def sizing(costs: Costs, assumed: Assumptions) -> str:
+    """Every way and acknowledgement at every rate."""
+    plans = [
+        (_KEPT[keeps], title, float(logs_s), _plan(costs, assumed, way, batch, keeps, logs_s))
+        for keeps in Keeps
+        for title, way, batch in _WAYS
+        for logs_s in RATES
+    ]
+    return sizing_table(plans).markdown()
+
+
+def failures(costs: Costs, assumed: Assumptions, told: Told = lambda _: None) -> list[tuple[str, Seen]]:
+    """Each failure, and a million logs a second where nothing fails."""
+    rows = []
+    for title, keeps, failing, arrivals in _FAILURES:
+        told(title)
+        asked = Asked(logs_s=PLAYED_LOGS_S, keeps=keeps)
+        made = plan(asked, costs, assumed)
+        seen = play(asked, made, costs, assumed, PLAYED_S, failures=failing, arrivals=arrivals)
+        rows.append((title, seen))
+    for keeps in (Keeps.SERVICE, Keeps.JETSTREAM):
+        title = f"1,000,000 logs/s, {_KEPT[keeps]}"
+        told(title)
+        asked = Asked(logs_s=1e6, keeps=keeps)
+        rows.append((title, play(asked, plan(asked, costs, assumed), costs, assumed, MILLION_S)))
+    return rows
+
+
+def _checked(points: list[Point]) -> str:
+    held_out = sorted(abs(point.logs_error) for point in points if not point.fitted)
+    latencies = sorted(abs(point.p50_error) for point in points if not point.fitted)
+    said = (
+        f"Of {len(held_out)} points that were held out, logs/s are off by {held_out[len(held_out) // 2]:.0%} "
+        f"in the middle and {held_out[-1]:.0%} at most, p50 by {latencies[len(latencies) // 2]:.0%} and "
+        f"{latencies[-1]:.0%}."
+        if held_out
+        else "No point was held out."
+    )
+    return f"{check_table(points).markdown()}\n\n{said}"
+
+
+def chart(costs: Costs, assumed: Assumptions) -> str:
+    """Machines against logs/s, for some ways in."""
+    rates = [step * 10**power for power in (3, 4, 5) for step in (1, 3)] + [1_000_000]
+    series = [
+        svg.Series(title, {rate: _cores(costs, assumed, way, keeps, rate) for rate in rates})
+        for title, way, keeps in _LINES
+    ]
+    said = "; ".join(
+        f"{each.label}: " + ", ".join(f"{cores:.0f} cores at {rate:,}" for rate, cores in each.points.items())
+        for each in series
+    )
+    return svg.lines("Cores of all machines, spare ones included", said, "logs a second", series)
+
+
+def _cores(costs: Costs, assumed: Assumptions, way: Way, keeps: Keeps, logs_s: int) -> float:
+    return float(_plan(costs, assumed, way, 100, keeps, logs_s).cores)
