@@ -115,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
         help="part of what a process carries at most (default 0.6); not of its processor time: a worker with "
         "little to do makes more calls",
     )
-    parser.add_argument("--spare", type=int, default=default.spare, help="machines more than needed (default 1)")
+    parser.add_argument(
+        "--spare", type=int, default=default.spare, help="machines more than needed (default 1)"
+    )
     parser.add_argument("--simulate", type=float, default=0.0, metavar="SECONDS", help="play it, too")
     parser.add_argument("--arrivals", choices=[kind.value for kind in Arrivals], default="poisson")
     parser.add_argument(

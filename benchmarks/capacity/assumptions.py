@@ -23,11 +23,17 @@ class Assumptions(Struct, frozen=True):
     publish_ms: Annotated[float, "ms from a publish to its acknowledgement by most replicas, unloaded"] = 2.0
     nats_server_mb_s: Annotated[float, "MB/s that the disk of one NATS server takes"] = 200.0
     election_s: Annotated[float, "seconds until a stream has a new leader"] = 3.0
-    commit_ms: Annotated[float, "ms of a commit with fsync, of the log service and of a spool on the disk"] = 1.0
+    commit_ms: Annotated[
+        float, "ms of a commit with fsync, of the log service and of a spool on the disk"
+    ] = 1.0
     rtt_ms: Annotated[float, "ms of network between two machines, there and back"] = 0.5
     health_check_s: Annotated[float, "seconds until a load balancer leaves out a worker that is gone"] = 1.0
-    http_bytes: Annotated[float, "bytes of the heads of a request and its answer, and of what they travel in"] = 700.0
-    message_bytes: Annotated[float, "bytes of a log in gRPC and in JetStream, beyond those of its JSON"] = 100.0
+    http_bytes: Annotated[
+        float, "bytes of the heads of a request and its answer, and of what they travel in"
+    ] = 700.0
+    message_bytes: Annotated[float, "bytes of a log in gRPC and in JetStream, beyond those of its JSON"] = (
+        100.0
+    )
     nats_memory_mib: Annotated[float, "MiB of memory of one NATS server"] = 1024.0
     service_memory_mib: Annotated[float, "MiB of memory of one log service"] = 256.0
     service_byte_ns: Annotated[

@@ -74,7 +74,9 @@ def figures(report: Report, scenario: str, contender: str = LOGBRIDGE) -> Figure
     """What was measured. Raises NoFigures."""
     measured = report.scenarios.get(scenario)
     if measured is None or contender not in measured.medians:
-        raise NoFigures(f"the last report has no {contender} in {scenario}: make bench ARGS='--only {scenario}'")
+        raise NoFigures(
+            f"the last report has no {contender} in {scenario}: make bench ARGS='--only {scenario}'"
+        )
     return measured.medians[contender]
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import svg
 from benchmarks.capacity.assumptions import Assumptions
@@ -11,7 +12,7 @@ from benchmarks.capacity.costs import Costs, fit
 from benchmarks.capacity.play import play
 from benchmarks.capacity.simulation.arrivals import Arrivals
 from benchmarks.capacity.simulation.system import Failure, Keeps, Part, Seen
-from benchmarks.capacity.sizing import Asked, Plan, Way, plan
+from benchmarks.capacity.sizing import REPLICAS, Asked, Plan, Way, plan
 from benchmarks.capacity.tables import (
     assumptions_table,
     check_table,
@@ -27,7 +28,6 @@ RATES = (1_000, 10_000, 100_000, 1_000_000)
 _WAYS = (
     ("single writes", Way.WRITE, 1),
     ("batches of 100", Way.BATCH, 100),
-    ("streams", Way.STREAM, 1),
 )
 _LINES = (
     ("single writes, delivered", Way.WRITE, Keeps.SERVICE),
@@ -40,66 +40,53 @@ _KEPT = {
     Keeps.DISK: "on the disk",
     Keeps.JETSTREAM: "in JetStream",
 }
-PLAYED_LOGS_S, PLAYED_S = 100_000.0, 30.0
-_FAIL_AT_S, _FAIL_FOR_S = 3.0, 5.0
+PLAYED_LOGS_S, PLAYED_S, OUTAGE_PLAYED_S = 20_000.0, 20.0, 60.0
+FAIL_AT_S, FAIL_FOR_S = 3.0, 5.0
+MILLION_S = 1.0
 _ALL = 1_000
-_FAILURES: tuple[tuple[str, Keeps, tuple[Failure, ...], Arrivals], ...] = (
-    ("delivered: nothing fails", Keeps.SERVICE, (), Arrivals.POISSON),
-    ("delivered: bursts", Keeps.SERVICE, (), Arrivals.BURSTY),
-    (
-        "delivered: one log service away",
-        Keeps.SERVICE,
-        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S),),
-        Arrivals.POISSON,
-    ),
-    (
-        "delivered: all log services away",
-        Keeps.SERVICE,
-        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S, _ALL),),
-        Arrivals.POISSON,
-    ),
-    (
-        "delivered: a worker killed",
-        Keeps.SERVICE,
-        (Failure(Part.WORKER, _FAIL_AT_S, _FAIL_FOR_S),),
-        Arrivals.POISSON,
-    ),
-    (
-        "on the disk: all log services away",
-        Keeps.DISK,
-        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S, _ALL),),
-        Arrivals.POISSON,
-    ),
-    ("JetStream: nothing fails", Keeps.JETSTREAM, (), Arrivals.POISSON),
-    ("JetStream: bursts", Keeps.JETSTREAM, (), Arrivals.BURSTY),
-    (
-        "JetStream: one log service away",
-        Keeps.JETSTREAM,
-        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S),),
-        Arrivals.POISSON,
-    ),
-    (
-        "JetStream: all log services away",
-        Keeps.JETSTREAM,
-        (Failure(Part.SERVICE, _FAIL_AT_S, _FAIL_FOR_S, _ALL),),
-        Arrivals.POISSON,
-    ),
-    (
-        "JetStream: a forwarder killed",
-        Keeps.JETSTREAM,
-        (Failure(Part.FORWARDER, _FAIL_AT_S, _FAIL_FOR_S),),
-        Arrivals.POISSON,
-    ),
-    (
-        "JetStream: a NATS server lost",
-        Keeps.JETSTREAM,
-        (Failure(Part.NATS, _FAIL_AT_S, _FAIL_FOR_S),),
-        Arrivals.POISSON,
-    ),
+
+
+class Course(NamedTuple):
+    """What is played: who acknowledges, what fails, how logs come, and for how long."""
+
+    title: str
+    keeps: Keeps
+    part: Part | None = None
+    count: int = 1
+    arrivals: Arrivals = Arrivals.POISSON
+
+    @property
+    def failures(self) -> list[Failure]:
+        """One of a kind, or all of it, for some seconds."""
+        return [] if self.part is None else [Failure(self.part, FAIL_AT_S, FAIL_FOR_S, self.count)]
+
+    @property
+    def seconds(self) -> float:
+        """Long enough for a backlog to be gone."""
+        return OUTAGE_PLAYED_S if self.count > 1 else PLAYED_S
+
+
+COURSES = (
+    Course("delivered: nothing fails", Keeps.SERVICE),
+    Course("delivered: bursts", Keeps.SERVICE, arrivals=Arrivals.BURSTY),
+    Course("delivered: one log service killed", Keeps.SERVICE, Part.SERVICE),
+    Course("delivered: all log services killed", Keeps.SERVICE, Part.SERVICE, _ALL),
+    Course("delivered: a worker killed", Keeps.SERVICE, Part.WORKER),
+    Course("on the disk: nothing fails", Keeps.DISK),
+    Course("on the disk: all log services killed", Keeps.DISK, Part.SERVICE, _ALL),
+    Course("JetStream: nothing fails", Keeps.JETSTREAM),
+    Course("JetStream: bursts", Keeps.JETSTREAM, arrivals=Arrivals.BURSTY),
+    Course("JetStream: one log service killed", Keeps.JETSTREAM, Part.SERVICE),
+    Course("JetStream: all log services killed", Keeps.JETSTREAM, Part.SERVICE, _ALL),
+    Course("JetStream: a worker killed", Keeps.JETSTREAM, Part.WORKER),
+    Course("JetStream: a forwarder killed", Keeps.JETSTREAM, Part.FORWARDER),
+    Course("JetStream: a NATS server lost", Keeps.JETSTREAM, Part.NATS),
 )
-MILLION_S = 3.0
+# Logs acknowledged, seconds and cores of two runs of make cluster: everything on one machine, under faults.
+CLUSTER = ((154_010, 60.0, 2), (178_020, 45.0, 2))
+CLUSTER_BATCH = 10
 # What `told` of write() is called for, about.
-STEPS = len(_FAILURES) + 17
+STEPS = len(COURSES) + 18
 
 _BLOCK = r"(<!-- capacity:begin {name} -->\n).*?(\n<!-- capacity:end -->)"
 Told = Callable[[str], object]
@@ -132,6 +119,7 @@ def blocks(report: Report, costs: Costs, assumed: Assumptions, told: Told = lamb
         "check": _checked(check(report, costs, assumed, told)),
         "costs": costs_table(costs).markdown(),
         "assumptions": assumptions_table(assumed).markdown(),
+        "cluster": cluster(costs, assumed),
     }
 
 
@@ -162,18 +150,41 @@ def sizing(costs: Costs, assumed: Assumptions) -> str:
 def failures(costs: Costs, assumed: Assumptions, told: Told = lambda _: None) -> list[tuple[str, Seen]]:
     """Each failure, and a million logs a second where nothing fails."""
     rows = []
-    for title, keeps, failing, arrivals in _FAILURES:
-        told(title)
-        asked = Asked(logs_s=PLAYED_LOGS_S, keeps=keeps)
+    for course in COURSES:
+        told(course.title)
+        asked = Asked(logs_s=PLAYED_LOGS_S, keeps=course.keeps)
         made = plan(asked, costs, assumed)
-        seen = play(asked, made, costs, assumed, PLAYED_S, failures=failing, arrivals=arrivals)
-        rows.append((title, seen))
+        seen = play(
+            *(asked, made, costs, assumed, course.seconds),
+            failures=course.failures,
+            arrivals=course.arrivals,
+        )
+        rows.append((course.title, seen))
     for keeps in (Keeps.SERVICE, Keeps.JETSTREAM):
         title = f"1,000,000 logs/s, {_KEPT[keeps]}"
         told(title)
         asked = Asked(logs_s=1e6, keeps=keeps)
         rows.append((title, play(asked, plan(asked, costs, assumed), costs, assumed, MILLION_S)))
     return rows
+
+
+def cluster(costs: Costs, assumed: Assumptions) -> str:
+    """What the model says of everything that make cluster runs on one machine, against what was seen."""
+    asked = Asked(logs_s=1.0, batch=CLUSTER_BATCH, keeps=Keeps.JETSTREAM)
+    made = plan(asked, costs, assumed)
+    nats_us = 1e6 * REPLICAS * assumed.nats_cores / assumed.nats_server_logs_s
+    parts_us = {
+        "bridge": made.worker_us,
+        "NATS servers": nats_us,
+        "forwarder": made.forwarder_us,
+        "log service": costs.service_log_us,
+    }
+    said = ", ".join(f"{name} {value:.0f}" for name, value in parts_us.items())
+    seen = " and ".join(f"{1e6 * cores * seconds / logs:.0f}" for logs, seconds, cores in CLUSTER)
+    return (
+        f"Processor time of a log, in µs, by the model: {said}; together {sum(parts_us.values()):.0f}. Two runs of "
+        f"`make cluster` had {seen} for each log they acknowledged, with the load and the time of the faults in it."
+    )
 
 
 def _checked(points: list[Point]) -> str:

@@ -44,7 +44,10 @@ class Asked(Struct, frozen=True):
     def __post_init__(self) -> None:
         most = RequestLimits().batch_entries_max
         for fits, said in (
-            (self.logs_s > 0 and math.isfinite(self.logs_s), f"logs_s is {self.logs_s:g}, more than 0 is needed"),
+            (
+                self.logs_s > 0 and math.isfinite(self.logs_s),
+                f"logs_s is {self.logs_s:g}, more than 0 is needed",
+            ),
             (1 <= self.batch <= most, f"batch is {self.batch}, 1 to {most} is allowed"),
             (self.entry_bytes >= 1, f"entry_bytes is {self.entry_bytes}, at least 1 is needed"),
             (self.in_flight >= 1, f"in_flight is {self.in_flight}, at least 1 is needed"),
@@ -113,7 +116,9 @@ def plan(asked: Asked, costs: Costs, assumed: Assumptions) -> Plan:
     services = _whole(asked, asked.logs_s * service_s) + asked.spare
     nats_servers = _nats_servers(asked, assumed) if jetstream else 0
     cores = workers + forwarders + services * assumed.service_cores + nats_servers * assumed.nats_cores
-    memory_kib = workers * (costs.worker_kib + asked.in_flight * costs.flight_kib) + forwarders * costs.worker_kib
+    memory_kib = (
+        workers * (costs.worker_kib + asked.in_flight * costs.flight_kib) + forwarders * costs.worker_kib
+    )
     memory_mib = services * assumed.service_memory_mib + nats_servers * assumed.nats_memory_mib
     return Plan(
         worker_us=worker_us,

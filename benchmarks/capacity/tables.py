@@ -67,7 +67,15 @@ def _most(logs_s: float) -> str:
 def sizing_table(plans: Sequence[tuple[str, str, float, Plan]]) -> Table:
     """Many plans: what is acknowledged where, how logs come, logs/s, and the plan."""
     columns = ("acknowledged", "way in", "logs/s", "workers (machines)", "forwarders (machines)")
-    columns += ("log services", "NATS servers", "streams", "cores", "memory GiB", "Gbit/s in", "Gbit/s inside")
+    columns += (
+        "log services",
+        "NATS servers",
+        "streams",
+        "cores",
+        "memory GiB",
+        "Gbit/s in",
+        "Gbit/s inside",
+    )
     return Table(
         columns,
         [
@@ -87,7 +95,16 @@ def sizing_table(plans: Sequence[tuple[str, str, float, Plan]]) -> Table:
 
 def seen_table(rows: Sequence[tuple[str, Seen]]) -> Table:
     """What came of simulations, one a row."""
-    columns = ("", "logs/s", "p50 ms", "p99 ms", "refused", "backlog at most", "drained after", "workers busy")
+    columns = (
+        "",
+        "logs/s",
+        "p50 ms",
+        "p99 ms",
+        "refused",
+        "backlog at most",
+        "drained after",
+        "workers busy",
+    )
     return Table(
         (*columns, "log services busy"),
         [

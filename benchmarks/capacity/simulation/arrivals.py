@@ -177,5 +177,3 @@ def poisson(random: Random, mean: float) -> int:
         product *= random.random()
         count += 1
     return count
-
-

@@ -93,7 +93,9 @@ class Coalescer:
             elif request.open:
                 logs += request.logs
                 size_bytes += request.size_bytes
-                if batch and (logs > self._policy.batch_entries_max or size_bytes > self._policy.batch_bytes_max):
+                if batch and (
+                    logs > self._policy.batch_entries_max or size_bytes > self._policy.batch_bytes_max
+                ):
                     break
                 batch.append(request)
             self._waiting_logs -= self._waiting.popleft().logs

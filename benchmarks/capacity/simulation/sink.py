@@ -51,6 +51,11 @@ class Sink:
 
         self._clock.after(self._away_s / 2, self._services[index].put, logs, done)
 
+    def trial_in_s(self) -> float:
+        """Seconds until one of them may be called, as the breaker tells those it turns away."""
+        dues = [seen.trial_at_s if seen.failures >= self._policy.failures_max else 0.0 for seen in self._seen]
+        return max(0.0, min(dues) - self._clock.now_s)
+
     def _next(self) -> int | None:
         for _ in self._services:
             index = self._turn = (self._turn + 1) % len(self._services)

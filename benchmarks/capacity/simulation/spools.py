@@ -135,7 +135,7 @@ class Drain:
             self._loop.soon(partial(self._settle, life))
         else:
             # Nobody is there, and the next batch would not fare better: the drain waits with this one.
-            pause_s = self._retry.pause_s(failures + 1, self._random())
+            pause_s = self._retry.pause_s(failures + 1, self._random(), self._sink.trial_in_s())
             self._clock.after(pause_s, self._loop.soon, partial(self._send, life, failures + 1))
 
     def _settle(self, life: int) -> float:

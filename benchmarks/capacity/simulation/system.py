@@ -53,6 +53,9 @@ class Peer(Struct, frozen=True):
     fixed_ms: float | None = None
 
 
+SQLITE = Peer()
+
+
 class Part(Enum):
     """What can fail."""
 
@@ -118,7 +121,7 @@ class System:
         assumed: Assumptions,
         shape: Shape,
         *,
-        peer: Peer = Peer(),
+        peer: Peer = SQLITE,
         seed: int = 1,
         shared_us: float = 0.0,
         away_s: float | None = None,
@@ -257,9 +260,7 @@ class System:
                 gone()
                 self.clock.after(failure.for_s, back)
 
-    def _parts(
-        self, failure: Failure, index: int
-    ) -> list[tuple[Callable[[], object], Callable[[], object]]]:
+    def _parts(self, failure: Failure, index: int) -> list[tuple[Callable[[], object], Callable[[], object]]]:
         """What ends it, and what brings it back."""
         match failure.part:
             case Part.SERVICE:
@@ -303,7 +304,9 @@ class System:
             backlog_max=max((backlog for at_s, backlog in self._backlogs if at_s >= before.at_s), default=0),
             drain_s=drained_s(self._backlogs, failures),
             worker_busy=(self._worker_busy_s() - before.worker_busy_s) / seconds / max(1, len(self.workers)),
-            service_busy=(self._service_busy_s() - before.service_busy_s) / seconds / max(1, len(self.services)),
+            service_busy=(self._service_busy_s() - before.service_busy_s)
+            / seconds
+            / max(1, len(self.services)),
             calls_a_log=calls / logs if logs else 0.0,
             resent=sum(spool.resent for spool in self.spools),
             arrived=tally.arrived,
