@@ -1,1 +1,1 @@
-"""From measured cost a log to machines: a cost model, a sizing, and a simulation of what no one machine can run."""
+"""From measured cost a log to machines: a cost model, a sizing, and a simulation of many machines."""

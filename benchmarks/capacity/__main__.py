@@ -1,4 +1,4 @@
-"""python -m benchmarks.capacity: how many machines for how many logs a second, and what happens when some fail.
+"""python -m benchmarks.capacity: how many machines for how many logs a second, and what if some fail.
 
 Processor time, memory and log services come from the last report of make bench; what was not measured there
 is an assumption with a flag of its own.
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         "--in-flight",
         type=int,
         default=default.in_flight,
-        help="requests in flight at a busy worker: single writes are cheaper, the more there are (default 50)",
+        help="requests in flight at a busy worker: the more, the cheaper a single write (default 50)",
     )
     parser.add_argument(
         "--load",

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Assumptions(Struct, frozen=True):
-    """The values that a flag of `make capacity` can set. The note of each is its help and its row in the table."""
+    """Values that a flag of `make capacity` can set. The note of each is its help and its row."""
 
     publish_us: Annotated[
         float, "µs of processor time of a bridge for a log, to publish it to JetStream and take the answer"

@@ -1,8 +1,8 @@
 """The cost model: processor time, memory and bytes of a log, fitted from the benchmark's own last report.
 
-The time of a log is request_us for each HTTP request, rpc_us for each call to the log service, log_us for each
-log and byte_ns for each further byte: cpu = request_us * requests + rpc_us * calls + log_us * logs. The three
-are fitted by least squares of the relative error over ``FITTED``; all other points are held out.
+The time of a log is request_us for each HTTP request, rpc_us for each call to the log service, log_us for
+each log and byte_ns for each further byte: cpu = request_us * requests + rpc_us * calls + log_us * logs. The
+three are fitted by least squares of the relative error over ``FITTED``.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ class NoFigures(Exception):
 class Costs(Struct, frozen=True):
     """Microseconds of processor time, unless the name says another unit.
 
-    request_us, rpc_us, log_us: of a bridge for each request, call and log, answers included. byte_ns: for each
-    byte of an entry beyond entry_bytes. disk_request_us, disk_log_us: what the spool on the disk adds.
+    request_us, rpc_us, log_us: of a bridge for each request, call and log, answers included. byte_ns: for
+    each byte of an entry beyond entry_bytes. disk_request_us, disk_log_us: what the spool on the disk adds.
     client_us, peer_us: of the measurement: the load between answer and next request, a call outside of the
-    bridge. service_log_us: of the log service on SQLite, in batches. worker_kib: a process at work. flight_kib:
-    a connection with a write in flight. connection_kib: a connection of a busy bridge, its buffers included.
+    bridge. service_log_us: of the log service on SQLite, in batches. worker_kib: a process at work.
+    flight_kib: a connection with a write in flight. connection_kib: a connection of a busy bridge.
     """
 
     request_us: float
@@ -128,7 +128,7 @@ def _with_bytes(costs: Costs, report: Report) -> Costs:
 
 
 def _with_disk(costs: Costs, report: Report) -> Costs:
-    """Two points, two constants: in batches nearly all is the log's, in single writes the request's as well."""
+    """Two points, two constants: in batches nearly all is the log's, in single writes also the request's."""
     in_batches, alone = (figures(report, name, DURABLE).cpu_us for name in ("store-batches", "store-writes"))
     entries = BY_NAME["store-batches"].entries
     # A spool hands on full batches, however the logs came.

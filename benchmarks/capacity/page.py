@@ -1,9 +1,10 @@
-"""docs/scale.md: its tables, between markers, and its picture. `make capacity ARGS=--write` makes them anew."""
+"""docs/scale.md: its tables, between markers, and its picture. `make capacity ARGS=--write` renews them."""
 
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from benchmarks import svg
 from benchmarks.capacity.assumptions import Assumptions
@@ -46,7 +47,7 @@ MILLION_S = 1.0
 _ALL = 1_000
 
 
-class Course(NamedTuple):
+class Course(Struct, frozen=True):
     """What is played: who acknowledges, what fails, how logs come, and for how long."""
 
     title: str
@@ -88,7 +89,7 @@ CLUSTER_BATCH = 10
 # What `told` of write() is called for, about.
 STEPS = len(COURSES) + 18
 
-_BLOCK = r"(<!-- capacity:begin {name} -->\n).*?(\n<!-- capacity:end -->)"
+_BLOCK = r"(<!-- capacity:begin {name} -->\n).*?(<!-- capacity:end -->)"
 Told = Callable[[str], object]
 
 
@@ -106,7 +107,7 @@ def with_blocks(text: str, made: Mapping[str, str]) -> str:
         if not pattern.search(text):
             raise ValueError(f"the page has no <!-- capacity:begin {name} --> with an end")
         # A function, since a block may hold backslashes.
-        text = pattern.sub(lambda found, block=block: f"{found[1]}{block}{found[2]}", text)  # type: ignore[misc]
+        text = pattern.sub(lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text)  # type: ignore[misc]
     return text
 
 
@@ -182,8 +183,9 @@ def cluster(costs: Costs, assumed: Assumptions) -> str:
     said = ", ".join(f"{name} {value:.0f}" for name, value in parts_us.items())
     seen = " and ".join(f"{1e6 * cores * seconds / logs:.0f}" for logs, seconds, cores in CLUSTER)
     return (
-        f"Processor time of a log, in µs, by the model: {said}; together {sum(parts_us.values()):.0f}. Two runs of "
-        f"`make cluster` had {seen} for each log they acknowledged, with the load and the time of the faults in it."
+        f"Processor time of a log, in µs, by the model: {said}; together {sum(parts_us.values()):.0f}. "
+        f"Two runs of `make cluster` had {seen} for each log they acknowledged, with the load and the time "
+        "of the faults in it."
     )
 
 

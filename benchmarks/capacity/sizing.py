@@ -67,8 +67,8 @@ class Asked(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """What it takes; counts have the spare ones in them.
 
-    worker_us, forwarder_us: processor time of a log. worker_logs_s, forwarder_logs_s, service_logs_s: what one
-    process carries at most. in_gbit_s: from the callers. inside_gbit_s: between the machines.
+    worker_us, forwarder_us: processor time of a log. worker_logs_s, forwarder_logs_s, service_logs_s: what
+    one process carries at most. in_gbit_s: from the callers. inside_gbit_s: between the machines.
     """
 
     worker_us: float

@@ -34,7 +34,7 @@ class Table(NamedTuple):
     """Columns and rows of text."""
 
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
     def markdown(self) -> str:
         """As Markdown."""
@@ -67,17 +67,9 @@ def _most(logs_s: float) -> str:
 def sizing_table(plans: Sequence[tuple[str, str, float, Plan]]) -> Table:
     """Many plans: what is acknowledged where, how logs come, logs/s, and the plan."""
     columns = ("acknowledged", "way in", "logs/s", "workers (machines)", "forwarders (machines)")
-    columns += (
-        "log services",
-        "NATS servers",
-        "streams",
-        "cores",
-        "memory GiB",
-        "Gbit/s in",
-        "Gbit/s inside",
-    )
+    more = ("log services", "NATS servers", "streams", "cores", "memory GiB", "Gbit/s in", "Gbit/s inside")
     return Table(
-        columns,
+        (*columns, *more),
         [
             (
                 *(kept, way, f"{logs_s:,.0f}"),

@@ -1,1 +1,1 @@
-"""Bridges, log services and JetStream in virtual time: a queueing simulation that repeats itself by its seed."""
+"""Bridges, log services and JetStream in virtual time: a simulation that a seed repeats."""

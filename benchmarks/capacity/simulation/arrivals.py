@@ -130,7 +130,7 @@ class OpenWorld:
 
 
 class ClosedWorld:
-    """Clients, each with one request in flight, in one process that needs ``client_s`` seconds for each request."""
+    """Clients, each with one request in flight, in one process: ``client_s`` seconds for each request."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ class _Seen:
 
 
 class Sink:
-    """Calls go to the log services in turn. One that failed several times in a row is left out but for trials.
+    """Calls go to the log services in turn. One that failed often in a row is left out but for trials.
 
     away_s: seconds of a call outside of both ends.
     """

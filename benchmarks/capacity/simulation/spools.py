@@ -1,4 +1,4 @@
-"""What keeps acknowledged logs: the directory of one bridge, or a stream of JetStream; and what empties it."""
+"""What keeps acknowledged logs: a directory of one bridge, or a stream of JetStream; and what empties it."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

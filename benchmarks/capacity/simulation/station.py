@@ -11,8 +11,8 @@ Done = Callable[[bool], object]
 class Station:
     """Serves in the order of arrival, one at a time, or as many together as share a transaction.
 
-    service_s: seconds for so many logs. share_logs_max: logs that share one turn; a larger job goes alone, and
-    with 0 every job does. waiting_logs_max: beyond it a job fails at once; 0 for no bound.
+    service_s: seconds for so many logs. share_logs_max: logs that share one turn; a larger job goes alone,
+    and with 0 every job does. waiting_logs_max: beyond it a job fails at once; 0 for no bound.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from random import Random
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from benchmarks.capacity.simulation.sink import Sink
 from benchmarks.capacity.simulation.spools import Drain, Spool, backlog_of
 from benchmarks.capacity.simulation.station import Station
 from benchmarks.capacity.simulation.tally import Tally
-from benchmarks.capacity.simulation.work import Work, service_log_s, work
+from benchmarks.capacity.simulation.work import service_log_s, work
 from benchmarks.capacity.simulation.worker import Delivered, Spooled, Worker
 from logbridge.adapters.delivery.spooler import IDLE_S
 from logbridge.adapters.jetstream.publisher import PUBLISHES_IN_FLIGHT_MAX
@@ -48,7 +49,7 @@ class Size(Struct, frozen=True):
 
 
 class Peer(Struct, frozen=True):
-    """The log service. fixed_ms: it answers any call after so long, all at once; None for SQLite's one writer."""
+    """The log service. fixed_ms: until it answers any call, all at once; None for SQLite's one writer."""
 
     fixed_ms: float | None = None
 
@@ -212,7 +213,7 @@ class System:
             loop,
             spool,
             self._work,
-            # The benchmark counts what was accepted; so what it saw is the price of that, and delivery is on top.
+            # The benchmark counts what was accepted: what it saw is the price of that, delivery is on top.
             log_s=self._work.log_s / 2 + self._work.disk_log_s,
             request_s=self._work.disk_request_s,
             drain=drain,
@@ -267,7 +268,7 @@ class System:
                 return [(service.kill, service.come_back) for service in self.services[index : index + 1]]
             case Part.WORKER:
                 return [
-                    (lambda: self._worker_gone(worker), lambda: self._worker_back(worker))
+                    (partial(self._worker_gone, worker), partial(self._worker_back, worker))
                     for worker in self.workers[index : index + 1]
                 ]
             case Part.FORWARDER:
@@ -303,8 +304,8 @@ class System:
             refused_share=tally.refused_share,
             backlog_max=max((backlog for at_s, backlog in self._backlogs if at_s >= before.at_s), default=0),
             drain_s=drained_s(self._backlogs, failures),
-            worker_busy=(self._worker_busy_s() - before.worker_busy_s) / seconds / max(1, len(self.workers)),
-            service_busy=(self._service_busy_s() - before.service_busy_s)
+            worker_busy=(self.worker_busy_s() - before.worker_busy_s) / seconds / max(1, len(self.workers)),
+            service_busy=(self.service_busy_s() - before.service_busy_s)
             / seconds
             / max(1, len(self.services)),
             calls_a_log=calls / logs if logs else 0.0,
@@ -319,10 +320,12 @@ class System:
             events=self.clock.events,
         )
 
-    def _worker_busy_s(self) -> float:
+    def worker_busy_s(self) -> float:
+        """Seconds of work of all workers so far."""
         return sum(worker.loop.busy_s for worker in self.workers)
 
-    def _service_busy_s(self) -> float:
+    def service_busy_s(self) -> float:
+        """Seconds of work of all log services so far."""
         return sum(service.busy_s for service in self.services)
 
 
@@ -333,8 +336,8 @@ class _Before:
         self.at_s = system.clock.now_s
         self.served = sum(service.served_logs for service in system.services)
         self.calls = sum(sink.calls for sink in system.sinks)
-        self.worker_busy_s = system._worker_busy_s()
-        self.service_busy_s = system._service_busy_s()
+        self.worker_busy_s = system.worker_busy_s()
+        self.service_busy_s = system.service_busy_s()
 
 
 def _shifted(failure: Failure, by_s: float) -> Failure:

@@ -4,8 +4,8 @@ Writes at once (`AdmissionPolicy.writes_at_once_max`, 500) are not in it: 10,000
 10 batches of 1,000 and 16 that were coalesced, so that bound is never met.
 """
 
-from collections.abc import Callable
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from benchmarks.capacity.simulation.clock import Clock, Loop
@@ -15,7 +15,6 @@ from benchmarks.capacity.simulation.spools import Drain, Spool
 from benchmarks.capacity.simulation.tally import Request
 from benchmarks.capacity.simulation.work import Work
 from logbridge.domain.policy import AdmissionPolicy, CoalescePolicy, RetryPolicy
-
 
 _BATCH_MAX = CoalescePolicy().batch_entries_max
 
