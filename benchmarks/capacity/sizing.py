@@ -28,7 +28,7 @@ class Asked(Struct, frozen=True):
     """What the machines are for.
 
     batch: logs of a request, with the way of that name. in_flight: requests in flight at each worker when it
-    is busy; a stream counts as four. load: part of what a process carries at most that it is to carry.
+    is busy. load: part of what a process carries at most that it is to carry.
     spare: machines, log services and NATS servers more than that. Raises ValueError, in one line.
     """
 

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+# As many as libuv takes from the kernel at once.
+EVENTS_MAX = 1024
+
 Do = Callable[..., object]
 
 
@@ -34,8 +37,8 @@ class Clock:
 class Loop:
     """One core that works in turns, as the event loop of a process does.
 
-    What is ready when a turn begins is done in it; what comes meanwhile waits for the next one; and what the
-    turn sends leaves at its end. That is why single writes split into two batches for each round of answers.
+    What is ready when a turn begins is done in it, up to ``EVENTS_MAX``; what comes meanwhile waits for the next
+    one; and what the turn sends leaves at its end. That is why single writes split into two batches for each round of answers.
     ``busy_s``: seconds of work so far.
     """
 
@@ -61,7 +64,7 @@ class Loop:
     def _turn(self, life: int) -> None:
         if life != self._lives:
             return
-        tasks, self._ready = self._ready, []
+        tasks, self._ready = self._ready[:EVENTS_MAX], self._ready[EVENTS_MAX:]
         work_s = 0.0
         for task in tasks:
             work_s += task()
