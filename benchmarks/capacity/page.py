@@ -113,11 +113,17 @@ def with_blocks(text: str, made: Mapping[str, str]) -> str:
 
 def blocks(report: Report, costs: Costs, assumed: Assumptions, told: Told = lambda _: None) -> dict[str, str]:
     """Each table by the name of its marker."""
+    return computed(report, costs, assumed) | {
+        "failures": seen_table(failures(costs, assumed, told)).markdown(),
+        "check": checked(check(report, costs, assumed, told)),
+    }
+
+
+def computed(report: Report, costs: Costs, assumed: Assumptions) -> dict[str, str]:
+    """Those of them that no simulation is needed for."""
     return {
         "origin": _origin(report),
         "sizing": sizing(costs, assumed),
-        "failures": seen_table(failures(costs, assumed, told)).markdown(),
-        "check": _checked(check(report, costs, assumed, told)),
         "costs": costs_table(costs).markdown(),
         "assumptions": assumptions_table(assumed).markdown(),
         "cluster": cluster(costs, assumed),
@@ -189,7 +195,8 @@ def cluster(costs: Costs, assumed: Assumptions) -> str:
     )
 
 
-def _checked(points: list[Point]) -> str:
+def checked(points: list[Point]) -> str:
+    """Each point, and how far those are off that were held out."""
     held_out = sorted(abs(point.logs_error) for point in points if not point.fitted)
     latencies = sorted(abs(point.p50_error) for point in points if not point.fitted)
     said = (

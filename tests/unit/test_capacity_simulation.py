@@ -310,7 +310,7 @@ class TestParts:
         assert 1 / 500 < seen.calls_a_log < 10 / 500
 
     def test_a_slow_service_has_so_many_batches_at_most(self) -> None:
-        """Behind one that does not answer a batch goes each linger, until the policy's number is under way."""
+        """Behind one that does not answer a batch goes each linger, up to the policy's number."""
         system = System(Size(1, 1), COSTS, ASSUMED, Shape(), peer=Peer(1e6))
         system.open_world(2_000.0, Arrivals.POISSON)
         system.run(2.0)

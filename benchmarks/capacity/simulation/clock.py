@@ -37,8 +37,9 @@ class Clock:
 class Loop:
     """One core that works in turns, as the event loop of a process does.
 
-    What is ready when a turn begins is done in it, up to ``EVENTS_MAX``; what comes meanwhile waits for the next
-    one; and what the turn sends leaves at its end. That is why single writes split into two batches for each round of answers.
+    What is ready when a turn begins is done in it, up to ``EVENTS_MAX``; what comes meanwhile waits for the
+    next one; and what the turn sends leaves at its end. That is why single writes split into two batches for
+    each round of answers.
     ``busy_s``: seconds of work so far.
     """
 
