@@ -93,27 +93,34 @@ class Plan(Struct, frozen=True):
         return Size(self.workers, self.services, keeps, self.streams, self.forwarders, self.nats_servers)
 
 
-def calls_a_log(logs_a_request: int, in_flight: int) -> float:
-    """Calls to the log service for a log at a busy worker."""
-    full = CoalescePolicy().batch_entries_max
-    if logs_a_request >= full:
-        return 1 / logs_a_request
-    return max(min(1.0, _CALLS_A_ROUND / in_flight) / logs_a_request, 1 / full)
+def calls_a_log(logs_a_request: int, in_flight: int, services: int) -> float:
+    """Calls to log services for a log at a busy worker: each has its part of every request.
+
+    Many requests share two calls a round to each of them; of few, each makes its own.
+    """
+    alone = min(services, logs_a_request) / logs_a_request
+    shared = _CALLS_A_ROUND * services / (in_flight * logs_a_request)
+    return max(min(alone, shared), 1 / max(CoalescePolicy().batch_entries_max, logs_a_request))
 
 
 def plan(asked: Asked, costs: Costs, assumed: Assumptions) -> Plan:
     """The machines for what is asked."""
     jetstream = asked.keeps is Keeps.JETSTREAM
     service_s = service_log_s(costs, assumed, asked.entry_bytes)
-    worker_us = _worker_us(asked, costs, assumed)
-    worker_logs_s = min(1e6 / worker_us, _delivers_logs_s(asked, costs, assumed, service_s))
-    forwarder_us = _forwarder_us(costs, assumed) if jetstream else 0.0
-    forwarder_logs_s = _one_by_one_logs_s(forwarder_us, service_s, assumed, fetch_ms=assumed.publish_ms)
+    services = _whole(asked, asked.logs_s * service_s) + asked.spare
+    delivery_us = costs.log_us / 2 + costs.rpc_us * services / SpoolPolicy().batch_entries_max
+    worker_us = _worker_us(asked, costs, assumed, services, delivery_us)
+    forwarder_us = assumed.forward_us + delivery_us if jetstream else 0.0
+    # Parts of a batch are stored side by side.
+    part_s = service_s / services
+    forwarder_logs_s = _one_by_one_logs_s(forwarder_us, part_s, assumed, fetch_ms=assumed.publish_ms)
+    worker_logs_s = 1e6 / worker_us
+    if asked.keeps is Keeps.DISK:
+        worker_logs_s = min(worker_logs_s, _one_by_one_logs_s(delivery_us, part_s, assumed, fetch_ms=0.0))
     worker_machines, workers = _spread(asked, assumed, asked.logs_s / worker_logs_s)
     forwarder_machines, forwarders = (
         _spread(asked, assumed, asked.logs_s / forwarder_logs_s) if jetstream else (0, 0)
     )
-    services = _whole(asked, asked.logs_s * service_s) + asked.spare
     nats_servers = _nats_servers(asked, assumed) if jetstream else 0
     cores = workers + forwarders + services * assumed.service_cores + nats_servers * assumed.nats_cores
     memory_kib = (
@@ -140,35 +147,23 @@ def plan(asked: Asked, costs: Costs, assumed: Assumptions) -> Plan:
     )
 
 
-def _worker_us(asked: Asked, costs: Costs, assumed: Assumptions) -> float:
+def _worker_us(asked: Asked, costs: Costs, assumed: Assumptions, services: int, delivery_us: float) -> float:
     requests = 1 / asked.logs_a_request
     if asked.keeps is Keeps.SERVICE:
-        calls = calls_a_log(asked.logs_a_request, asked.in_flight)
+        calls = calls_a_log(asked.logs_a_request, asked.in_flight, services)
         return costs.cpu_us(requests, calls, asked.entry_bytes)
     # A spool hands on full batches, however the logs came; half of a log's time is in that.
     if asked.keeps is Keeps.JETSTREAM:
         return costs.cpu_us(requests, 0.0, asked.entry_bytes) - costs.log_us / 2 + assumed.publish_us
-    delivery_us = costs.rpc_us / SpoolPolicy().batch_entries_max + costs.log_us / 2
     kept_us = costs.disk_request_us * requests + costs.disk_log_us
     return costs.cpu_us(requests, 0.0, asked.entry_bytes) + kept_us + delivery_us
-
-
-def _forwarder_us(costs: Costs, assumed: Assumptions) -> float:
-    return assumed.forward_us + costs.log_us / 2 + costs.rpc_us / SpoolPolicy().batch_entries_max
-
-
-def _delivers_logs_s(asked: Asked, costs: Costs, assumed: Assumptions, service_s: float) -> float:
-    """What a worker with a spool on its disk delivers from it at most."""
-    if asked.keeps is not Keeps.DISK:
-        return math.inf
-    own_us = costs.log_us / 2 + costs.rpc_us / SpoolPolicy().batch_entries_max
-    return _one_by_one_logs_s(own_us, service_s, assumed, fetch_ms=0.0)
 
 
 def _one_by_one_logs_s(own_us: float, service_s: float, assumed: Assumptions, fetch_ms: float) -> float:
     """What is delivered by who sends one full batch after the other, and waits for each."""
     full = SpoolPolicy().batch_entries_max
-    return full / (full * (own_us / 1e6 + service_s) + (assumed.rtt_ms + fetch_ms) / 1e3)
+    waits_s = (assumed.commit_ms + assumed.rtt_ms + fetch_ms) / 1e3
+    return full / (full * (own_us / 1e6 + service_s) + waits_s)
 
 
 def _whole(asked: Asked, busy: float) -> int:

@@ -165,10 +165,17 @@ class TestSizing:
 
     def test_calls_of_a_log(self) -> None:
         """A lone client makes one for each write; many share two a round; a full batch is one."""
-        assert calls_a_log(1, 1) == 1.0
-        assert calls_a_log(1, 200) == 0.01
-        assert calls_a_log(100, 4) == 0.005
-        assert calls_a_log(1000, 4) == calls_a_log(1, 1_000_000) == 0.001
+        assert calls_a_log(1, 1, 1) == 1.0
+        assert calls_a_log(1, 200, 1) == 0.01
+        assert calls_a_log(100, 4, 1) == 0.005
+        assert calls_a_log(1000, 4, 1) == calls_a_log(1, 1_000_000, 1) == 0.001
+
+    def test_each_log_service_has_its_part(self) -> None:
+        """A log is called for once at most, a batch once for each of them, and many batches share calls."""
+        assert calls_a_log(1, 1, 50) == 1.0
+        assert calls_a_log(100, 1, 50) == 0.5
+        assert calls_a_log(100, 50, 50) == 0.02
+        assert calls_a_log(1, 200, 3) == 0.03
 
     @pytest.mark.parametrize(
         ("changes", "said"),

@@ -282,7 +282,7 @@ class TestParts:
         station.kill()
         sink = Sink(clock, [station], policy, 0.0)
         for _ in range(policy.failures_max + 3):
-            sink.write(1, lambda stored, again: answers.append((stored, again)))
+            sink.write([(0, 1)], lambda stored, again: answers.append((stored, again)))
             clock.run(clock.now_s + 0.01)
         assert answers.count((False, True)) == policy.failures_max
         assert answers.count((False, False)) == 3
@@ -290,7 +290,7 @@ class TestParts:
         station.come_back()
         clock.run(clock.now_s + policy.trial_first_s)
         for _ in range(2):
-            sink.write(1, lambda stored, again: answers.append((stored, again)))
+            sink.write([(0, 1)], lambda stored, again: answers.append((stored, again)))
             clock.run(clock.now_s + 0.01)
         assert answers[-2:] == [(True, True), (True, True)]
 

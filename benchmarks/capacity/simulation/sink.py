@@ -21,9 +21,9 @@ class _Seen:
 
 
 class Sink:
-    """Calls go to the log services in turn. One that failed often in a row is left out but for trials.
+    """Each log has its log service, by its id; where that is not reached, or counts as away, the next one.
 
-    away_s: seconds of a call outside of both ends.
+    away_s: seconds of a call outside of both ends. first: of its log services, where it begins to count.
     """
 
     def __init__(
@@ -37,11 +37,33 @@ class Sink:
         self._seen = [_Seen() for _ in services]
         self.calls = 0
 
-    def write(self, logs: int, answered: Answered) -> None:
-        """Send a batch; without any log service that may be there it fails at once, for good."""
-        index = self._next()
-        if index is None:
-            self._clock.after(0.0, answered, False, False)
+    def parts(self, logs: int) -> list[tuple[int, int]]:
+        """Which log service gets how many of so many logs; ids are spread evenly."""
+        count = min(logs, len(self._services))
+        first, self._turn = self._turn, self._turn + count
+        return [
+            ((first + part) % len(self._services), logs * (part + 1) // count - logs * part // count)
+            for part in range(count)
+        ]
+
+    def write(self, parts: Sequence[tuple[int, int]], answered: Answered) -> None:
+        """Send a batch, a part to each of its log services; it is stored when all parts are."""
+        left, stored, again = len(parts), True, True
+
+        def one(well: bool, may_go_again: bool) -> None:
+            nonlocal left, stored, again
+            left, stored, again = left - 1, stored and well, again and may_go_again
+            if not left:
+                answered(stored, again)
+
+        for index, logs in parts:
+            self._call(index, logs, len(self._services), one)
+
+    def _call(self, first: int, logs: int, tries: int, answered: Answered) -> None:
+        index = self._next(first)
+        if index is None or not tries:
+            # Nobody may be there: at once and for good. Nobody was: another attempt may find somebody.
+            self._clock.after(0.0, answered, False, index is not None)
             return
         self.calls += 1
 
@@ -49,16 +71,24 @@ class Sink:
             self._judge(self._seen[index], stored)
             self._clock.after(self._away_s / 2, answered, stored, True)
 
-        self._clock.after(self._away_s / 2, self._services[index].put, logs, done)
+        def reach() -> None:
+            if self._services[index].up:
+                self._services[index].put(logs, done)
+            else:
+                # A call that did not get there moves on by itself; the log is nowhere yet.
+                self._judge(self._seen[index], False)
+                self._call(index + 1, logs, tries - 1, answered)
+
+        self._clock.after(self._away_s / 2, reach)
 
     def trial_in_s(self) -> float:
         """Seconds until one of them may be called, as the breaker tells those it turns away."""
         dues = [seen.trial_at_s if seen.failures >= self._policy.failures_max else 0.0 for seen in self._seen]
         return max(0.0, min(dues) - self._clock.now_s)
 
-    def _next(self) -> int | None:
-        for _ in self._services:
-            index = self._turn = (self._turn + 1) % len(self._services)
+    def _next(self, first: int) -> int | None:
+        for offset in range(len(self._services)):
+            index = (first + offset) % len(self._services)
             seen = self._seen[index]
             if seen.failures < self._policy.failures_max:
                 return index

@@ -124,27 +124,27 @@ class Drain:
     def _send(self, life: int, failures: int) -> float:
         if life != self._lives:
             return 0.0
-        answered = partial(self._answered, life, failures)
-        self._loop.leave(self._sink.write, self._in_hand, answered)
-        return self._call_s / 2 + self._in_hand * self._log_s / 2
+        parts = self._sink.parts(self._in_hand)
+        self._loop.leave(self._sink.write, parts, partial(self._answered, life, failures, len(parts)))
+        return self._call_s / 2 * len(parts) + self._in_hand * self._log_s / 2
 
-    def _answered(self, life: int, failures: int, stored: bool, _again: bool) -> None:
+    def _answered(self, life: int, failures: int, calls: int, stored: bool, _again: bool) -> None:
         if life != self._lives:
             return
         if stored:
-            self._loop.soon(partial(self._settle, life))
+            self._loop.soon(partial(self._settle, life, calls))
         else:
             # Nobody is there, and the next batch would not fare better: the drain waits with this one.
             pause_s = self._retry.pause_s(failures + 1, self._random(), self._sink.trial_in_s())
             self._clock.after(pause_s, self._loop.soon, partial(self._send, life, failures + 1))
 
-    def _settle(self, life: int) -> float:
+    def _settle(self, life: int, calls: int) -> float:
         if life != self._lives:
             return 0.0
         logs, self._in_hand = self._in_hand, 0
         self._loop.leave(self._spool.settle, logs)
         self._loop.leave(self._next, life)
-        return self._call_s / 2 + logs * self._log_s / 2
+        return self._call_s / 2 * calls + logs * self._log_s / 2
 
 
 def backlog_of(spools: Sequence[Spool]) -> int:

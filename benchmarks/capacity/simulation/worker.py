@@ -20,54 +20,99 @@ _BATCH_MAX = CoalescePolicy().batch_entries_max
 
 
 class Delivered:
-    """Acknowledges what the log service has. Each request has its own pause before it goes again."""
+    """Acknowledges what the log services have. Each has coalescing of its own; a request waits for all parts.
+
+    A part that failed has its own pause before it goes again.
+    """
 
     def __init__(self, clock: Clock, loop: Loop, sink: Sink, work: Work, random: Callable[[], float]) -> None:
         self._clock, self._loop, self._sink, self._work, self._random = clock, loop, sink, work, random
         self._retry = RetryPolicy()
-        self._coalescer = Coalescer(clock, loop, CoalescePolicy(), self._begin)
+        self._coalescers: dict[int, Coalescer] = {}
+        self._lives = 0
 
     def take(self, request: Request) -> float:
-        """Seconds of work now. A batch that is full as it came passes by coalescing."""
-        if request.logs >= _BATCH_MAX * request.requests:
-            return self._send([request], None, request.requests)
-        return self._coalescer.add(request)
+        """Seconds of work now."""
+        parts = self._sink.parts(request.logs)
+        if len(parts) == 1:
+            return self._add(parts[0][0], request)
+        whole = _Whole(request, len(parts))
+        work_s = 0.0
+        for index, logs in parts:
+            size_bytes = request.size_bytes * logs // request.logs
+            within_s = request.deadline_s - request.at_s
+            # The request is one, whatever its parts: the work of its answer is the first one's.
+            requests = request.requests if index == parts[0][0] else 0
+            part = Request(request.at_s, requests, logs, size_bytes, within_s, whole.answered)
+            work_s += self._add(index, part)
+        return work_s
 
-    def _begin(self, batch: Batch) -> float:
-        return self._send(batch, self._coalescer, 1)
+    def _add(self, index: int, part: Request) -> float:
+        # One that is full as it came passes by coalescing; an aggregate of small ones does not.
+        if part.logs >= _BATCH_MAX * max(1, part.requests):
+            return self._send(index, [part], None, max(1, part.requests))
+        if index not in self._coalescers:
+            begin = partial(self._begin, index)
+            self._coalescers[index] = Coalescer(self._clock, self._loop, CoalescePolicy(), begin)
+        return self._coalescers[index].add(part)
 
-    def _send(self, batch: Batch, coalescer: Coalescer | None, calls: int) -> float:
-        self._loop.leave(self._sink.write, logs_of(batch), partial(self._answered, batch, coalescer))
+    def _begin(self, index: int, batch: Batch) -> float:
+        return self._send(index, batch, self._coalescers[index], 1)
+
+    def _send(self, index: int, batch: Batch, coalescer: Coalescer | None, calls: int) -> float:
+        answered = partial(self._answered, self._lives, index, batch, coalescer)
+        self._loop.leave(self._sink.write, [(index, logs_of(batch))], answered)
         return self._work.rpc_s / 2 * calls + self._work.log_s / 2 * logs_of(batch)
 
-    def _answered(self, batch: Batch, coalescer: Coalescer | None, stored: bool, again: bool) -> None:
-        if coalescer in (None, self._coalescer):  # not one of a process that is gone
-            self._loop.soon(partial(self._hand_out, batch, coalescer, stored, again))
+    def _answered(
+        self, life: int, index: int, batch: Batch, coalescer: Coalescer | None, stored: bool, again: bool
+    ) -> None:
+        if life == self._lives:  # not one of a process that is gone
+            self._loop.soon(partial(self._hand_out, index, batch, coalescer, stored, again))
 
-    def _hand_out(self, batch: Batch, coalescer: Coalescer | None, stored: bool, again: bool) -> float:
+    def _hand_out(
+        self, index: int, batch: Batch, coalescer: Coalescer | None, stored: bool, again: bool
+    ) -> float:
         work_s = self._work.rpc_s / 2
         if coalescer is not None:
             work_s += coalescer.answered()
-        for request in batch:
+        for part in batch:
             if stored or not again:
-                self._loop.leave(request.answer, stored and self._clock.now_s < request.deadline_s)
+                self._loop.leave(part.answer, stored and self._clock.now_s < part.deadline_s)
             else:
-                self._try_again(request)
-            work_s += self._work.request_s / 2 * request.requests
+                self._try_again(index, part)
+            work_s += self._work.request_s / 2 * part.requests
         return work_s
 
-    def _try_again(self, request: Request) -> None:
-        request.failures += 1
-        pause_s = self._retry.pause_s(request.failures, self._random())
-        within_s = min(request.deadline_s, request.at_s + self._retry.budget_s)
+    def _try_again(self, index: int, part: Request) -> None:
+        part.failures += 1
+        pause_s = self._retry.pause_s(part.failures, self._random())
+        within_s = min(part.deadline_s, part.at_s + self._retry.budget_s)
         if self._clock.now_s + pause_s >= within_s:
-            self._loop.leave(request.answer, False)
+            self._loop.leave(part.answer, False)
         else:
-            self._clock.after(pause_s, self._loop.soon, partial(self.take, request))
+            self._clock.after(pause_s, self._loop.soon, partial(self._add, index, part))
 
     def kill(self) -> None:
         """All that waits is gone; the requests are answered by whoever ends the process."""
-        self._coalescer = Coalescer(self._clock, self._loop, CoalescePolicy(), self._begin)
+        self._lives += 1
+        self._coalescers = {}
+
+
+class _Whole:
+    """A request in parts: answered when all of them are, accepted if all are."""
+
+    __slots__ = ("_accepted", "_left", "_request")
+
+    def __init__(self, request: Request, parts: int) -> None:
+        self._request, self._left, self._accepted = request, parts, True
+
+    def answered(self, _part: Request, accepted: bool) -> None:
+        """One part is."""
+        self._left -= 1
+        self._accepted = self._accepted and accepted
+        if not self._left:
+            self._request.answer(self._accepted)
 
 
 class Spooled:
