@@ -36,8 +36,8 @@ examples:
                       of 30 seconds one log service is away from the 5th on for 10
   make capacity ARGS="--write"                        docs/scale.md anew, after make bench
 
-PART of --fail: log-service, worker, forwarder, nats-server. A million logs/s take about 2 s of work for each
-simulated second in batches of 100, 5 s as single writes: those are simulated in groups.
+PART of --fail: log-service, worker, forwarder, nats-server. A million logs/s take 3 to 15 s of work for each
+simulated second; single writes are simulated in groups then.
 """
 _BAR_AFTER_S = 2.0
 

@@ -43,7 +43,8 @@ _KEPT = {
 }
 PLAYED_LOGS_S, PLAYED_S, OUTAGE_PLAYED_S = 20_000.0, 20.0, 60.0
 FAIL_AT_S, FAIL_FOR_S = 3.0, 5.0
-MILLION_S = 1.0
+# Each simulated second of it takes many of work.
+MILLION_S, MILLION_WARMUP_S = 0.5, 0.5
 _ALL = 1_000
 
 
@@ -87,7 +88,7 @@ COURSES = (
 CLUSTER = ((154_010, 60.0, 2), (178_020, 45.0, 2))
 CLUSTER_BATCH = 10
 # What `told` of write() is called for, about.
-STEPS = len(COURSES) + 18
+STEPS = len(COURSES) + 17
 
 _BLOCK = r"(<!-- capacity:begin {name} -->\n).*?(<!-- capacity:end -->)"
 Told = Callable[[str], object]
@@ -167,12 +168,12 @@ def failures(costs: Costs, assumed: Assumptions, told: Told = lambda _: None) ->
             arrivals=course.arrivals,
         )
         rows.append((course.title, seen))
-    for keeps in (Keeps.SERVICE, Keeps.JETSTREAM):
-        title = f"1,000,000 logs/s, {_KEPT[keeps]}"
-        told(title)
-        asked = Asked(logs_s=1e6, keeps=keeps)
-        rows.append((title, play(asked, plan(asked, costs, assumed), costs, assumed, MILLION_S)))
-    return rows
+    title = f"1,000,000 logs/s, {_KEPT[Keeps.JETSTREAM]}"
+    told(title)
+    asked = Asked(logs_s=1e6, keeps=Keeps.JETSTREAM)
+    made = plan(asked, costs, assumed)
+    seen = play(asked, made, costs, assumed, MILLION_S, warmup_s=MILLION_WARMUP_S)
+    return [*rows, (title, seen)]
 
 
 def cluster(costs: Costs, assumed: Assumptions) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.capacity.assumptions import Assumptions
 from benchmarks.capacity.costs import Costs
 from benchmarks.capacity.simulation.arrivals import Arrivals, Shape
-from benchmarks.capacity.simulation.system import Failure, Part, Seen, System
+from benchmarks.capacity.simulation.system import WARMUP_S, Failure, Part, Seen, System
 from benchmarks.capacity.sizing import Asked, Plan
 
 _FAILURE = re.compile(r"(?P<part>[a-z-]+)(?:\*(?P<count>\d+))?@(?P<at>\d+(?:\.\d+)?)\+(?P<for>\d+(?:\.\d+)?)")
@@ -22,13 +22,14 @@ def play(
     failures: Sequence[Failure] = (),
     arrivals: Arrivals = Arrivals.POISSON,
     seed: int = 1,
+    warmup_s: float = WARMUP_S,
     told: Callable[[float], object] = lambda _: None,
 ) -> Seen:
     """So many seconds of what is asked, at the machines of the plan, the spare ones included."""
     shape = Shape(asked.logs_a_request, asked.entry_bytes)
     system = System(plan.size(asked.keeps), costs, assumed, shape, seed=seed)
     system.open_world(asked.logs_s, arrivals)
-    return system.run(seconds, failures, told=told)
+    return system.run(seconds, failures, warmup_s, told)
 
 
 def failure_of(text: str) -> Failure:

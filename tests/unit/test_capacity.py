@@ -121,7 +121,9 @@ class TestSizing:
         """No count goes down as the rate goes up, and in the end all of them are more."""
         plans = [plan(Asked(float(rate), way, keeps=keeps), KNOWN, ASSUMED) for rate in page.RATES]
         for fewer, more in pairwise(plans):
-            assert [name for name, value in asdict(fewer).items() if asdict(more)[name] < value] == []
+            # What one process carries may: with more log services its batches have more parts.
+            counts = {name: value for name, value in asdict(fewer).items() if not name.endswith("_logs_s")}
+            assert [name for name, value in counts.items() if asdict(more)[name] < value] == []
         assert plans[-1].cores > plans[0].cores
         assert plans[-1].in_gbit_s == pytest.approx(plans[0].in_gbit_s * 1000)
 

@@ -60,10 +60,10 @@ class Sink:
             self._call(index, logs, len(self._services), one)
 
     def _call(self, first: int, logs: int, tries: int, answered: Answered) -> None:
-        index = self._next(first)
-        if index is None or not tries:
-            # Nobody may be there: at once and for good. Nobody was: another attempt may find somebody.
-            self._clock.after(0.0, answered, False, index is not None)
+        index = self._next(first) if tries else None
+        if index is None:
+            # All were tried: another attempt may find somebody. All count as away: at once, and for good.
+            self._clock.after(0.0, answered, False, not tries)
             return
         self.calls += 1
 
