@@ -44,7 +44,7 @@ _KEPT = {
 PLAYED_LOGS_S, PLAYED_S, OUTAGE_PLAYED_S = 20_000.0, 20.0, 60.0
 FAIL_AT_S, FAIL_FOR_S = 3.0, 5.0
 # Each simulated second of it takes many of work.
-MILLION_S, MILLION_WARMUP_S = 0.5, 0.5
+MILLION_S, MILLION_WARMUP_S = 0.5, 1.0
 _ALL = 1_000
 
 

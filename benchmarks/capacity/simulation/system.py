@@ -237,8 +237,9 @@ class System:
         told: Callable[[float], object] = lambda _: None,
     ) -> Seen:
         """So many seconds after the warm-up. told: called with each second that has passed."""
-        for _, drain in self.drains:
-            drain.start()
+        for number, (_, drain) in enumerate(self.drains):
+            # Not all at once: those that find nothing would go on to look at the same moment.
+            self.clock.after(IDLE_S * number / len(self.drains), drain.start)
         for failure in failures:
             self.clock.after(warmup_s + failure.at_s, self._fail, failure)
         self._sample()
