@@ -85,6 +85,9 @@ bench-quick: .venv/.bench ## under a minute: fails when a ratio or counted work 
 bench-soak: .venv/.bench ## memory over ten minutes at full load: SOAK_S=600
 	@$(BIN)/python -m benchmarks --soak-s $(or $(SOAK_S),600) $(ARGS)
 
+capacity: .venv/.dev ## machines for a rate, from the last report: ARGS="--logs-s 100000", ARGS=--help
+	@$(BIN)/python -m benchmarks.capacity $(ARGS)
+
 bench-console: .venv/.dev browser ## the console in a browser: when it is useful, and while logs pour in
 	@$(BIN)/python -m benchmarks.console $(ARGS)
 
@@ -128,4 +131,4 @@ clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	rm -rf clients/*/node_modules clients/*/dist
 
-.PHONY: help setup run browser nginx prometheus node nats test typescript typescript-types faketime chaos cluster attack fuzz bench bench-quick bench-soak bench-console flamegraph top-picture lint proto lock wheel clean
+.PHONY: help setup run browser nginx prometheus node nats test typescript typescript-types faketime chaos cluster attack fuzz bench bench-quick bench-soak capacity bench-console flamegraph top-picture lint proto lock wheel clean

@@ -44,6 +44,7 @@ def main() -> int:
         report.write(last)
         report.update_page(last)
         charts.write(last)
+        CONSOLE.print("docs/scale.md is made of these figures, too: make capacity ARGS=--write", markup=False)
     print(report.markdown(last) if not sys.stdout.isatty() else "", end="")
     if sys.stdout.isatty():
         Console().print(Markdown(report.markdown(last)))
