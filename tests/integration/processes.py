@@ -23,11 +23,11 @@ DEADLINE_S = 60.0
 
 
 def start(
-    folder: Path, *arguments: str, before: Sequence[str] = (), **variables: str
+    folder: Path, *arguments: str, before: Sequence[str] = (), hand_over: Sequence[int] = (), **variables: str
 ) -> subprocess.Popen[str]:
     """A logbridge process of our own, with its settings in a folder of its own.
 
-    before: a command that runs it, such as ("unshare", "--mount").
+    before: a command that runs it, such as ("unshare", "--mount"). hand_over: file descriptors that it gets.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOGBRIDGE_")}
     environment |= {"XDG_STATE_HOME": str(folder / "state"), "COLUMNS": "200"}
@@ -38,6 +38,7 @@ def start(
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pass_fds=hand_over,
         text=True,
     )
 

@@ -10,6 +10,7 @@ from logbridge.entrypoints.commands.service import stop_event
 from logbridge.entrypoints.container import check_tracing, close, holding_spool, make_container, start
 from logbridge.entrypoints.own_log import begin_logging
 from logbridge.entrypoints.process import collect_garbage_rarely
+from logbridge.entrypoints.service_manager import READY, STOPPING, tell_manager
 from logbridge.entrypoints.settings import Settings, load
 
 
@@ -37,6 +38,8 @@ async def _forward(settings: Settings) -> None:
         start(container, deliver=True)
         terminal.notice(f"forwards from {settings.spool_url} to {settings.sink_url}")
         collect_garbage_rarely()
+        tell_manager(READY)
         await stopping.wait()
+        tell_manager(STOPPING)
     finally:
         await close(container, settings.drain_s)

@@ -17,6 +17,7 @@ from uvicorn.supervisors import Multiprocess, multiprocess
 from logbridge.entrypoints.board import bury
 from logbridge.entrypoints.http.draining import RETIRE, STOPS, DrainingServer
 from logbridge.entrypoints.process import end_at_once, end_with_parent
+from logbridge.entrypoints.service_manager import STOPPING, tell_manager
 from logbridge.entrypoints.settings import Settings
 
 
@@ -28,10 +29,17 @@ class Worker(multiprocess.Process):
     """
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings, stop_file: int
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        settings: Settings,
+        stop_file: int,
+        *,
+        inherited: bool,
     ) -> None:
         self._settings = settings
         self._stop_file = stop_file
+        self._inherited = inherited
         super().__init__(config, sockets)
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
@@ -40,7 +48,9 @@ class Worker(multiprocess.Process):
         parent = multiprocessing.parent_process()
         if parent is not None and parent.pid != os.getppid():
             return  # it died while this process started
-        self._server = DrainingServer(self.config, self._settings, again=lambda _: None)
+        self._server = DrainingServer(
+            self.config, self._settings, again=lambda _: None, inherited=self._inherited
+        )
         super().target(sockets)
 
     def send(self, number: int) -> None:
@@ -64,14 +74,21 @@ class Worker(multiprocess.Process):
 class Workers(Multiprocess):
     """The supervisor. A stop is passed on and waited for; a second one ends all of them at once.
 
-    board: the folder of what the workers count.
+    board: the folder of what the workers count. inherited: see DrainingServer.
     """
 
     def __init__(
-        self, config: uvicorn.Config, listener: socket.socket, settings: Settings, board: Path
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        settings: Settings,
+        board: Path,
+        *,
+        inherited: bool,
     ) -> None:
         super().__init__(config, [listener])
         self._board = board
+        self._inherited = inherited
         self.should_exit: SignalledEvent = SignalledEvent()
         self._settings = settings
         self._made: list[Worker] = []
@@ -102,7 +119,8 @@ class Workers(Multiprocess):
 
     def _make(self, config: uvicorn.Config, sockets: list[socket.socket]) -> Worker:
         self._bury()
-        self._made.append(Worker(config, sockets, self._settings, self.should_exit.file))
+        file = self.should_exit.file
+        self._made.append(Worker(config, sockets, self._settings, file, inherited=self._inherited))
         return self._made[-1]
 
     def keep_subprocess_alive(self) -> None:
@@ -124,6 +142,7 @@ class Workers(Multiprocess):
             shutil.rmtree(self._board, ignore_errors=True)
             end_at_once(number)
         self._stopped_by = number
+        tell_manager(STOPPING)
         self.should_exit.set()
 
 
