@@ -117,6 +117,10 @@ lock: ## renew requirements/*.lock (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/runtime.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate -c requirements/dev.lock requirements/build.in -o requirements/build.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate -c requirements/dev.lock pyproject.toml --extra nats --extra otel -o requirements/image.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -c requirements/dev.lock pyproject.toml --extra bench -o requirements/bench.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -c requirements/dev.lock pyproject.toml --extra fuzz -o requirements/fuzz.lock
