@@ -66,7 +66,7 @@ def test_nothing_of_the_tools_is_in_the_image() -> None:
 
 @pytest.fixture
 def image() -> Iterator[Image]:
-    """The image, built for the one test that wants it. Where this is no root, or a namespace of mounts is denied, there is none."""
+    """The image, built for the one test that wants it; none without root, or where mounts are denied."""
     if os.getuid() != 0 or not shutil.which("setpriv") or not shutil.which("unshare"):
         pytest.skip("to run programs as another user in a file system of their own needs root")
     # Not in pytest's folder, which no other user may enter.
