@@ -66,16 +66,11 @@ def context() -> Iterator[Path]:
     lines = (DOCKERFILE.parent / "Dockerfile.dockerignore").read_text().splitlines()
     # Docker's patterns are those of git, but for one thing: they hold from the root on.
     ignored = GitIgnoreSpec.from_lines(re.sub(r"^(!?)(?=[\w.*])(?!\*\*)", r"\1/", line) for line in lines)
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        if not ignored.match_file(name) and (ROOT / name).is_file():
-            yield Path(name)
+    for folder, _, names in os.walk(ROOT):
+        for name in names:
+            path = Path(folder, name).relative_to(ROOT)
+            if not ignored.match_file(path):
+                yield path
 
 
 class Image:

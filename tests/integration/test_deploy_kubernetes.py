@@ -41,7 +41,7 @@ def pods(name: str) -> list[Document]:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_pods_are_restricted(name: str) -> None:
-    """What the pod security standard `restricted` asks for, and more: the image's user, a root that is read-only."""
+    """What the pod security standard `restricted` asks for, and a root that is read-only."""
     (user,) = values(stages()[-1], "USER")
     assert len(pods(name)) >= 2
     for pod in pods(name):
