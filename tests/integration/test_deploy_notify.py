@@ -27,14 +27,19 @@ def test_the_bridge_says_when_it_is_ready(tmp_path: Path, workers: str) -> None:
             ear.recv(100)
 
 
-def test_the_log_service_says_when_it_is_ready(tmp_path: Path) -> None:
-    """READY=1 comes when it listens, at a socket with a path, too, and STOPPING=1 with its stop."""
+@pytest.mark.parametrize("command", ["service", "forward"])
+def test_the_others_say_when_they_are_ready(tmp_path: Path, command: str) -> None:
+    """READY=1 comes when they serve, at a socket with a path, too, and STOPPING=1 with their stop."""
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(str(path))
         ear.settimeout(60)
-        settings = {"NOTIFY_SOCKET": str(path), "LOGBRIDGE_STORE": "memory://"}
-        process = start(tmp_path, "service", "--grpc-server-port", "0", **settings)
+        settings = {"NOTIFY_SOCKET": str(path), "LOGBRIDGE_STORE": "memory://", "GRPC_SERVER_PORT": "0"}
+        if command == "forward":
+            # To start, it waits for no server; to stop, for nobody who is away.
+            away = f"nats://127.0.0.1:{free_port()}?stream=logs"
+            settings |= {"LOGBRIDGE_SPOOL": away, "LOGBRIDGE_SINK": f"grpc://127.0.0.1:{free_port()}"}
+        process = start(tmp_path, command, **settings)
         assert ear.recv(100) == b"READY=1"
         assert end(process)[0] == 0
         assert ear.recv(100) == b"STOPPING=1"

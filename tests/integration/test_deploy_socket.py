@@ -1,6 +1,7 @@
 """Socket activation: a bridge serves the socket that it is handed, and leaves it to the next one."""
 
 import asyncio
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.integration.field_peer import FieldPeer
 from tests.integration.load import Load
-from tests.integration.processes import end, read_until, start, tells_of_a_fault
+from tests.integration.processes import end, free_port, read_until, start, tells_of_a_fault
 from tests.integration.served import until
 from tests.integration.service_manager import HANDED, activated, hand_over, listening
 
@@ -77,6 +78,21 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path, kind: str, count: str,
     assert refused[0] == 2
     assert reason in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(shutil.which("systemd-socket-activate") is None, reason="there is no systemd here")
+def test_systemds_own_tool(tmp_path: Path) -> None:
+    """systemd-socket-activate holds the port, and starts the bridge with the first connection."""
+    port = free_port()
+    names = [f"--setenv={name}" for name in ("LOGBRIDGE_SINK", "LOGBRIDGE_COALESCE")]
+    before = ("systemd-socket-activate", f"--listen=127.0.0.1:{port}", *names)
+    process = start(tmp_path, "serve", before=before, LOGBRIDGE_SINK="memory://")
+    assert process.stderr is not None
+    read_until(process.stderr, "Listening on")
+    assert httpx.get(f"http://127.0.0.1:{port}/livez", timeout=60).status_code == 200
+    assert process.stdout is not None
+    read_until(process.stdout, HANDED)
+    assert end(process)[0] == 0
 
 
 def test_a_descriptor_that_is_no_socket_is_refused(tmp_path: Path) -> None:
