@@ -67,6 +67,15 @@ def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[i
     return process.returncode, err
 
 
+def ran(*command: str, cwd: Path, given: str | None = None) -> str:
+    """What a command says, on either stream; it must be content. given: what it reads."""
+    done = subprocess.run(
+        command, cwd=cwd, input=given, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 # A request on a connection of its own, which any of several workers may get.
 ALONE = {"Connection": "close"}
 

@@ -8,17 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.deployed import COMPOSE, compose
-from tests.integration.processes import DEADLINE_S, free_port, log_service
+from tests.integration.processes import DEADLINE_S, free_port, log_service, ran
 
 FOLDER = COMPOSE.parent
 SERVICES = compose()["services"]
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-
-
-def ran(*command: str, cwd: Path) -> None:
-    """A command must be content."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_schema() -> None:
