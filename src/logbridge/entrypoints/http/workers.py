@@ -40,6 +40,7 @@ class Worker(multiprocess.Process):
         self._settings = settings
         self._stop_file = stop_file
         self._inherited = inherited
+        self._begun = False
         super().__init__(config, sockets)
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
@@ -48,10 +49,22 @@ class Worker(multiprocess.Process):
         parent = multiprocessing.parent_process()
         if parent is not None and parent.pid != os.getppid():
             return  # it died while this process started
+        self.child_conn.send(True)
         self._server = DrainingServer(
             self.config, self._settings, again=lambda _: None, inherited=self._inherited
         )
         super().target(sockets)
+
+    def is_alive(self, timeout: float = 5) -> bool:
+        """See uvicorn, which kills one that does not answer; but give it time to load its modules.
+
+        On a busy machine that takes longer than an answer may, for each that is started in its place, too.
+        """
+        if not self._begun and self.process.is_alive():
+            self._begun = self.parent_conn.poll() and self.parent_conn.recv()
+            if not self._begun:
+                return True
+        return super().is_alive(timeout)
 
     def send(self, number: int) -> None:
         """Send a signal, unless it has ended or never started."""
