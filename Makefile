@@ -47,6 +47,10 @@ prometheus: # Prometheus and promtool for the test of the metrics, where this us
 	@command -v prometheus >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; } || true
 
+systemd: # systemd-analyze for the test of the units, where this user may install it; it starts nothing
+	@command -v systemd-analyze >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd >/dev/null; } || true
+
 node: # Node and npm for the clients in clients/, where this user may install them
 	@command -v npm >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } || true
@@ -55,7 +59,7 @@ nats: # nats-server for the tests of the spool in JetStream, where this user may
 	@command -v nats-server >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nats-server >/dev/null; } || true
 
-test: .venv/.dev browser nginx prometheus node nats ## all tests, with coverage
+test: .venv/.dev browser nginx prometheus systemd node nats ## all tests, with coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
 
@@ -120,6 +124,10 @@ lock: ## renew requirements/*.lock (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/runtime.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate -c requirements/dev.lock requirements/build.in -o requirements/build.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate -c requirements/dev.lock pyproject.toml --extra nats --extra otel -o requirements/image.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -c requirements/dev.lock pyproject.toml --extra bench -o requirements/bench.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate -c requirements/dev.lock pyproject.toml --extra fuzz -o requirements/fuzz.lock
@@ -131,4 +139,4 @@ clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	rm -rf clients/*/node_modules clients/*/dist
 
-.PHONY: help setup run browser nginx prometheus node nats test typescript typescript-types faketime chaos cluster attack fuzz bench bench-quick bench-soak capacity bench-console flamegraph top-picture lint proto lock wheel clean
+.PHONY: help setup run browser nginx prometheus systemd node nats test typescript typescript-types faketime chaos cluster attack fuzz bench bench-quick bench-soak capacity bench-console flamegraph top-picture lint proto lock wheel clean

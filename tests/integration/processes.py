@@ -23,11 +23,17 @@ DEADLINE_S = 60.0
 
 
 def start(
-    folder: Path, *arguments: str, before: Sequence[str] = (), stdin: int | None = None, **variables: str
+    folder: Path,
+    *arguments: str,
+    before: Sequence[str] = (),
+    stdin: int | None = None,
+    hand_over: Sequence[int] = (),
+    **variables: str,
 ) -> subprocess.Popen[str]:
     """A logbridge process of our own, with its settings in a folder of its own.
 
     before: a command that runs it, such as ("unshare", "--mount"). stdin: an open file, None for ours.
+    hand_over: file descriptors that it gets.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOGBRIDGE_")}
     environment |= {"XDG_STATE_HOME": str(folder / "state"), "COLUMNS": "200"}
@@ -39,6 +45,7 @@ def start(
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pass_fds=hand_over,
         text=True,
     )
 
@@ -65,6 +72,15 @@ def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[i
         process.send_signal(number)
     _, err = process.communicate(timeout=DEADLINE_S)
     return process.returncode, err
+
+
+def ran(*command: str, cwd: Path, given: str | None = None) -> str:
+    """What a command says, on either stream; it must be content. given: what it reads."""
+    done = subprocess.run(
+        command, cwd=cwd, input=given, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 # A request on a connection of its own, which any of several workers may get.

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,11 +12,10 @@ import pytest
 
 from logbridge.entrypoints.http.draining import RETIRE
 from tests.integration.field_peer import FieldPeer
+from tests.integration.load import LOG, WRITE, Load
 from tests.integration.processes import gone, workers_of
-from tests.integration.served import API, Closed, Connection, Reply, Served, connected, running, until
+from tests.integration.served import Reply, Served, connected, running, until
 
-WRITE = f"{API}/write"
-LOG = {"message": "a", "service_name": "s"}
 LONG_S = 3600.0
 
 
@@ -180,55 +178,6 @@ async def test_a_worker_that_retires_makes_nobody_doubt(tmp_path: Path) -> None:
     assert statuses == {200}
 
 
-class Load:
-    """Clients that write without a pause: some keep their connection, some open one for each request."""
-
-    def __init__(self, served: Served) -> None:
-        self.seen: Counter[str] = Counter()
-        self._served = served
-        self._enough = asyncio.Event()
-
-    @asynccontextmanager
-    async def pouring(self) -> AsyncIterator[None]:
-        """From the first answers on, until the bridge refuses connections or the block ends."""
-        async with asyncio.TaskGroup() as clients:
-            tasks = [clients.create_task(self._client(kept=n % 2 == 0)) for n in range(16)]
-            await asyncio.wait_for(self._enough.wait(), 30)
-            yield
-            if self._served.process.returncode is None:
-                for task in tasks:
-                    task.cancel()
-
-    async def _client(self, *, kept: bool) -> None:
-        while True:
-            try:
-                async with connected(self._served.port) as connection:
-                    await self._requests(connection, kept)
-            except ConnectionRefusedError:
-                self.seen["refused"] += 1
-                return
-            except ConnectionResetError:
-                self.seen["reset"] += 1
-
-    async def _requests(self, connection: Connection, kept: bool) -> None:
-        answered = 0
-        while True:
-            try:
-                answer = await connection.ask("POST", WRITE, LOG)
-            except Closed:
-                self.seen["closed"] += 1
-                return
-            except ConnectionResetError:
-                assert not answered
-                raise
-            answered += 1
-            self.seen[str(answer.status)] += 1
-            if self.seen["200"] >= 100:
-                self._enough.set()
-            if answer.last or not kept:
-                return
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("notice_s", [0.0, 0.5])
 async def test_under_load_no_answer_is_broken(tmp_path: Path, notice_s: float, workers: int) -> None:
@@ -237,8 +186,8 @@ async def test_under_load_no_answer_is_broken(tmp_path: Path, notice_s: float, w
         FieldPeer() as peer,
         running(tmp_path, workers, sink=f"grpc://{peer.address}", drain_notice_s=notice_s) as served,
     ):
-        load = Load(served)
-        async with load.pouring():
+        load = Load(served.port)
+        async with load.pouring(until_refused=True):
             served.process.send_signal(signal.SIGTERM)
             assert await served.ended() == 0
     assert set(load.seen) <= {"200", "503", "refused", "closed", "reset"}
@@ -254,7 +203,7 @@ async def test_workers_are_replaced_under_load(tmp_path: Path) -> None:
         FieldPeer() as peer,
         running(tmp_path, 2, sink=f"grpc://{peer.address}", drain_notice_s=1.0) as served,
     ):
-        load = Load(served)
+        load = Load(served.port)
         async with load.pouring():
             old = processes_of(served)
             served.process.send_signal(signal.SIGHUP)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.processes import DEADLINE_S, bridge, free_port, start, until
+from tests.integration.processes import DEADLINE_S, bridge, free_port, ran, start, until
 from tests.integration.served import API
 
 ROOT = Path(__file__).parents[2]
@@ -32,17 +32,7 @@ pytestmark = pytest.mark.skipif(
 
 def promtool(*arguments: str, given: str | None = None) -> str:
     """What promtool says; it must be content."""
-    done = subprocess.run(
-        ["promtool", *arguments],
-        cwd=DEPLOY,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return ran("promtool", *arguments, cwd=DEPLOY, given=given)
 
 
 def configuration(target: str, key_file: Path) -> str:

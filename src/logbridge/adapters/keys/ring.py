@@ -37,9 +37,9 @@ class KeyRing:
     """
 
     def __init__(self, path: Path, now_us: Callable[[], int], monotonic: Callable[[], float]) -> None:
-        self._file = KeysFile(path)
+        self._path = path
         self._now_us = now_us
-        self._keys = Renewed("list of keys", [self._file.path], self._read, KeysError, monotonic)
+        self._keys = Renewed("list of keys", [path], self._read, KeysError, monotonic)
 
     def find(self, key: str) -> Caller | None:
         """Whom this key lets in; None if there is no such key, or it is revoked or expired."""
@@ -67,6 +67,8 @@ class KeyRing:
         return key if key is not None and key.state(self._now_us()) == "valid" else None
 
     def _read(self) -> dict[str, Key]:
-        if not self._file.path.exists():
-            raise KeysError(f"{self._file.path}: no such file; `logbridge key create` makes it")
-        return {key.id: key for key in self._file.read()}
+        # Links are followed anew: Kubernetes replaces one on the way to a secret, and removes where it led.
+        file = KeysFile(self._path)
+        if not file.path.exists():
+            raise KeysError(f"{file.path}: no such file; `logbridge key create` makes it")
+        return {key.id: key for key in file.read()}

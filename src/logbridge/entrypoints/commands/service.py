@@ -10,6 +10,7 @@ from logbridge.entrypoints.container import make_container
 from logbridge.entrypoints.exposure import warn_of_open_doors
 from logbridge.entrypoints.own_log import begin_logging
 from logbridge.entrypoints.process import collect_garbage_rarely
+from logbridge.entrypoints.service_manager import READY, STOPPING, tell_manager
 from logbridge.entrypoints.settings import Settings, load
 from logbridge.entrypoints.tls import naming_settings, service_files
 
@@ -50,7 +51,9 @@ async def _serve(settings: Settings) -> None:
         where = f"{settings.service_host}:{server.port}" + (" with TLS" if settings.service_tls_cert else "")
         terminal.notice(f"log service listens on {where}, store {settings.store}")
         collect_garbage_rarely()
+        tell_manager(READY)
         await stopping.wait()
+        tell_manager(STOPPING)
     finally:
         await server.stop(GRACE_S)
         await store.aclose()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import multiprocessing
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ from uvicorn.config import STARTUP_FAILURE
 from logbridge.entrypoints.http.connection import StoppableHttp
 from logbridge.entrypoints.http.lifecycle import Connections, Lifecycle
 from logbridge.entrypoints.process import Terminal, collect_garbage_rarely
+from logbridge.entrypoints.service_manager import READY, STOPPING, tell_manager
 from logbridge.entrypoints.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ class DrainingServer(uvicorn.Server):
     and /readyz, on connections that are still there, says what the others would.
     again: what a further signal does, given its number. stops: the signals that stop it. Without SIGHUP among
     them that one is not for it (there is nothing to read again), unless its terminal was closed: then like
-    SIGTERM.
+    SIGTERM. inherited: the listener outlives this process, in its service manager. It, too, is left at once:
+    who connects from then on waits there for the next process. The notice ends with the last connection.
     """
 
     server_state: Connections
@@ -48,12 +51,15 @@ class DrainingServer(uvicorn.Server):
         settings: Settings,
         again: Callable[[int], object],
         stops: Sequence[signal.Signals] = STOPS,
+        *,
+        inherited: bool = False,
     ) -> None:
         super().__init__(config)
         self.server_state = Connections()
         self._settings = settings
         self._again = again
         self._stops = stops
+        self._inherited = inherited
         self._told = False
         self._drained_by_s: float | None = None
         self._listeners: list[socket.socket] = []
@@ -94,6 +100,9 @@ class DrainingServer(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._begin, sig)
 
     def _begin(self, number: int) -> None:
+        # Of several processes the first one tells: a worker that ends is not the end of the bridge.
+        if multiprocessing.parent_process() is None:
+            tell_manager(STOPPING)
         self._drained_by_s = self._loop.time() + self._settings.drain_s
         self._stopping = self._loop.create_task(self._give_notice(number))
 
@@ -103,9 +112,13 @@ class DrainingServer(uvicorn.Server):
                 self.lifecycle.notice(for_all=number != RETIRE)
                 for connection in self._connections():
                     connection.leave()
-                if number == RETIRE:
+                if number == RETIRE or self._inherited:
                     await self._stop_listening()
-                await asyncio.sleep(min(self._settings.drain_notice_s, self._settings.drain_s))
+                notice_s = min(self._settings.drain_notice_s, self._settings.drain_s)
+                if self._inherited:
+                    await self._all_left(self._loop.time() + notice_s)
+                else:
+                    await asyncio.sleep(notice_s)
         finally:
             self.should_exit = True
 
@@ -128,6 +141,7 @@ class DrainingServer(uvicorn.Server):
         ]
         self.started = True
         collect_garbage_rarely()
+        tell_manager(READY)
 
     def _tls(self, handshake_s: float) -> dict[str, Any]:
         """What the loop is to be told of TLS; nothing without it. handshake_s: then it hangs up."""
@@ -151,19 +165,26 @@ class DrainingServer(uvicorn.Server):
         await self.lifespan.shutdown()
 
     async def _stop_listening(self) -> None:
-        """Close the listeners, but take who had connected by then: closing would reset those connections."""
-        last: list[socket.socket] = []
-        for listener in self._listeners:
-            listener.setblocking(False)
-            with contextlib.suppress(OSError):  # nobody is left
-                while True:
-                    last.append(listener.accept()[0])
+        """Close the listeners, but take who had connected by then: closing would reset those connections.
+
+        Not so an inherited one: they wait in it, for the next process.
+        """
+        last = [] if self._inherited else self._last_connections()
         for server in self.servers:
             server.close()
         for listener in self._listeners:
             listener.close()
         self._listeners = []
         await asyncio.gather(*map(self._take, last))
+
+    def _last_connections(self) -> list[socket.socket]:
+        last: list[socket.socket] = []
+        for listener in self._listeners:
+            listener.setblocking(False)
+            with contextlib.suppress(OSError):  # nobody is left
+                while True:
+                    last.append(listener.accept()[0])
+        return last
 
     async def _take(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):  # it has left meanwhile, or does not get on with its handshake

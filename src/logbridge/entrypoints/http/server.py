@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 import uvicorn
@@ -30,12 +30,22 @@ from logbridge.entrypoints.http.sessions import SECRET_BYTES
 from logbridge.entrypoints.http.workers import Workers
 from logbridge.entrypoints.own_log import begin_logging
 from logbridge.entrypoints.process import allow_open_files, end_at_once
+from logbridge.entrypoints.service_manager import inherited_listener
 from logbridge.entrypoints.settings import Settings, variable_of
 from logbridge.entrypoints.tls import bridge_files, check_files, naming_settings, serving_context
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
+
+
+class Bound(NamedTuple):
+    """Where the bridge listens. inherited: by a socket that outlives it, of its service manager."""
+
+    listener: socket.socket
+    inherited: bool
+
+
 # What a worker ends with to be started again: STARTUP_FAILURE would end the other workers, too.
 _START_AGAIN = 1
 
@@ -73,35 +83,45 @@ def serve(settings: Settings, workers: int = 1) -> int:
     """Serve until SIGTERM or SIGINT; the exit code of the process (0 after a drain, see DrainingServer).
 
     A second signal ends the process at once, by that signal. workers: processes; each has a bridge of its
-    own. Raises InvalidSetting with one line when HOST or PORT cannot be had, a certificate cannot be used,
-    or OpenTelemetry is not installed and asked for.
+    own. Raises InvalidSetting with one line when HOST or PORT cannot be had, a socket that was handed over
+    cannot be served, a certificate cannot be used, or OpenTelemetry is not installed and asked for.
     """
     _prepare(settings)
     # Held by this process for all workers. What is wrong with it is one line, before the start.
     with (
         holding_spool(settings, look=workers > 1) as token,
-        bind(settings) as listener,
+        _bound(settings) as bound,
         _clean_exit(),
     ):
         if workers > 1:
-            return _serve_with(workers, settings, token, listener)
+            return _serve_with(workers, settings, token, bound)
         config = _config(_app(settings, token), settings, workers)
-        _begin(settings, listener)
-        DrainingServer(config, settings, again=end_at_once).run(sockets=[listener])
+        _begin(settings, bound)
+        server = DrainingServer(config, settings, again=end_at_once, inherited=bound.inherited)
+        server.run(sockets=[bound.listener])
     return 0
 
 
-def _serve_with(workers: int, settings: Settings, token: str, listener: socket.socket) -> int:
+@contextmanager
+def _bound(settings: Settings) -> Iterator[Bound]:
+    """The socket that was handed over, or else one at HOST and PORT. Raises InvalidSetting."""
+    inherited = inherited_listener()
+    with bind(settings) if inherited is None else inherited as listener:
+        yield Bound(listener, inherited is not None)
+
+
+def _serve_with(workers: int, settings: Settings, token: str, bound: Bound) -> int:
     with tempfile.TemporaryDirectory(prefix="logbridge-", ignore_cleanup_errors=True) as folder:
         board = Path(folder)
         app = functools.partial(make_worker_app, settings, token, secrets.token_bytes(SECRET_BYTES), board)
-        _begin(settings, listener)
-        return Workers(_config(app, settings, workers), listener, settings, board).serve()
+        _begin(settings, bound)
+        config = _config(app, settings, workers)
+        return Workers(config, bound.listener, settings, board, inherited=bound.inherited).serve()
 
 
-def _begin(settings: Settings, listener: socket.socket) -> None:
-    warn_of_open_doors(settings, settings.app_name, listener.getsockname()[0])
-    announce(settings, listener)
+def _begin(settings: Settings, bound: Bound) -> None:
+    warn_of_open_doors(settings, settings.app_name, bound.listener.getsockname()[0])
+    announce(settings, bound.listener, inherited=bound.inherited)
 
 
 def _app(
@@ -154,10 +174,13 @@ def _not_bound(prefix: str, host: str, port: int, error: OSError) -> InvalidSett
     return InvalidSetting(variable_of(f"{prefix}host"), host, f"cannot be listened at: {error.strerror}")
 
 
-def announce(settings: Settings, listener: socket.socket) -> None:
-    """Print the one line that says where the bridge listens."""
+def announce(settings: Settings, listener: socket.socket, *, inherited: bool = False) -> None:
+    """Print the one line that says where the bridge listens. inherited: by a socket handed over to it."""
     url = _url(settings, listener)
-    print(f"{settings.app_name} listens at {url}, its docs are at {url}{settings.docs_path}", flush=True)
+    whose = ", by the socket that it was handed" if inherited else ""
+    print(
+        f"{settings.app_name} listens at {url}{whose}, its docs are at {url}{settings.docs_path}", flush=True
+    )
 
 
 def _url(settings: Settings, listener: socket.socket) -> str:

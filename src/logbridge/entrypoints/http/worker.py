@@ -25,11 +25,15 @@ class Worker(multiprocess.Process):
 
     Only the supervisor ends it at once, with SIGKILL. A further signal is nothing to it: service managers and
     terminals signal every process of a group, and the supervisor passes its signal on as well.
-    began_s: by time.monotonic. ready: whether it has begun to serve. retired: whether it was told to end.
+    inherited: see DrainingServer. began_s: by time.monotonic. ready: whether it has begun to serve. retired:
+    whether it was told to end.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings, *, inherited: bool
+    ) -> None:
         self._settings = settings
+        self._inherited = inherited
         self.began_s = time.monotonic()
         self.ready = False
         self.retired = False
@@ -44,7 +48,9 @@ class Worker(multiprocess.Process):
         parent = multiprocessing.parent_process()
         if parent is not None and parent.pid != os.getppid():
             return  # it died while this process started
-        self._server = DrainingServer(self.config, self._settings, again=lambda _: None)
+        self._server = DrainingServer(
+            self.config, self._settings, again=lambda _: None, inherited=self._inherited
+        )
         super().target(sockets)
 
     def send(self, number: int) -> None:

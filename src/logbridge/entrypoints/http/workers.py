@@ -19,6 +19,7 @@ from logbridge.entrypoints.http.draining import STOPS
 from logbridge.entrypoints.http.restarts import Restarts
 from logbridge.entrypoints.http.worker import Worker
 from logbridge.entrypoints.process import Terminal, end_at_once
+from logbridge.entrypoints.service_manager import STOPPING, tell_manager
 from logbridge.entrypoints.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -35,14 +36,21 @@ class Workers:
     SIGTERM, SIGINT: passed on and waited for; a second one ends all of them at once. SIGHUP: each worker is
     replaced, one after the other, by one that serves already; if a new one does not begin, the old ones stay.
     SIGTTIN, SIGTTOU: one more, one less. A worker that ends, or hangs, is replaced, see Restarts.
-    board: the folder of what the workers count.
+    board: the folder of what the workers count. inherited: see DrainingServer.
     """
 
     def __init__(
-        self, config: uvicorn.Config, listener: socket.socket, settings: Settings, board: Path
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        settings: Settings,
+        board: Path,
+        *,
+        inherited: bool,
     ) -> None:
         self._config = config
         self._listener = listener
+        self._inherited = inherited
         self._settings = settings
         self._board = board
         self._number = config.workers
@@ -109,7 +117,7 @@ class Workers:
                 self._begin()
 
     def _begin(self) -> Worker:
-        worker = Worker(self._config, [self._listener], self._settings)
+        worker = Worker(self._config, [self._listener], self._settings, inherited=self._inherited)
         worker.start()
         self._workers.append(worker)
         return worker
@@ -168,6 +176,7 @@ class Workers:
 
     def _stop(self) -> None:
         """Pass the stop on to every worker, also to those that were to retire or to begin; wait for them."""
+        tell_manager(STOPPING)
         # First the listener: it closes with the last who holds it, which must be one who accepts.
         self._listener.close()
         for worker in self._workers:

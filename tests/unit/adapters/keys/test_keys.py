@@ -177,6 +177,24 @@ def test_a_change_through_a_link_is_a_change(tmp_path: Path) -> None:
     assert [key.revoked_at != "" for key in KeysFile(path).read()] == [True]
 
 
+def test_a_link_that_leads_elsewhere_is_a_change(tmp_path: Path) -> None:
+    """As Kubernetes renews a secret: a link on the way is replaced, and what it led to is removed."""
+    clock, way, path = Clock(), tmp_path / "..data", tmp_path / "keys.json"
+    secrets = []
+    for name in ("old", "new"):
+        secret, key = key_of(name)
+        KeysFile(tmp_path / name / "keys.json").add(key)
+        secrets.append(secret)
+    way.symlink_to("old")
+    path.symlink_to("..data/keys.json")
+    ring = ring_of(path, clock)
+    (tmp_path / "next").symlink_to("new")
+    (tmp_path / "next").replace(way)
+    (tmp_path / "old" / "keys.json").unlink()
+    clock.seconds += LOOK_EVERY_S
+    assert [ring.find(secret) is not None for secret in secrets] == [False, True]
+
+
 def test_a_ring_needs_a_file_at_first(tmp_path: Path) -> None:
     """A bridge does not start with a keys file that is missing or no keys file."""
     with pytest.raises(KeysError, match="logbridge key create"):
