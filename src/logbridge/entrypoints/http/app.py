@@ -30,6 +30,7 @@ from logbridge.entrypoints.http.otlp import Otlp
 from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.recorded import RequestTracing
+from logbridge.entrypoints.http.root_path import at_prefix
 from logbridge.entrypoints.http.routes import api_routes, operations, root_of
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
@@ -68,7 +69,7 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     tracer = container.tracer()
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
-    sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES))
+    sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES), settings.root_path)
     gate = Gate(settings, container.keys(), sessions, Rates(settings.address_rate, settings.key_rate))
     endpoints = Endpoints(bridge, gate, settings, lifecycle, utc_now)
     document = ok(openapi_document(table, settings))
@@ -110,9 +111,10 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
             *console.routes(),
             _fixed(settings.openapi_path, document),
             *docs_routes(settings),
+            *at_prefix(settings.root_path),
         ],
         exception_handlers={
-            HTTPException: functools.partial(_no_route, _methods_by_path(routes)),
+            HTTPException: functools.partial(_no_route, settings.root_path, _methods_by_path(routes)),
             Exception: _broken,
         },
         lifespan=lifespan,
@@ -151,14 +153,16 @@ def _methods_by_path(routes: Iterable[Route]) -> dict[str, str]:
     return {path: ", ".join(sorted(names)) for path, names in methods.items()}
 
 
-async def _no_route(methods: Mapping[str, str], request: Request, error: Exception) -> Response:
+async def _no_route(
+    root_path: str, methods: Mapping[str, str], request: Request, error: Exception
+) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (Starlette's type for handlers is too wide)
     headers = dict(error.headers or {})
     allowed = methods.get(request.url.path) or headers.get("Allow", "")
     if error.status_code == 405:
         headers["Allow"] = allowed
     reasons = {
-        404: f"there is no {request.url.path[:200]}; GET / lists what there is",
+        404: f"there is no {root_path}{request.url.path[:200]}; GET {root_path}/ lists what there is",
         405: f"{request.method} is not possible here; allowed: {allowed}",
     }
     return _response(

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, cast
-from urllib.parse import unquote
 
 import httptools
 from starlette.types import ASGIApp
@@ -20,6 +19,7 @@ from logbridge.entrypoints.http.parting import PARTING_S, Farewell, Voice
 from logbridge.entrypoints.http.problems import RequestRejected, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.recorded import TOLD, RequestTracing
+from logbridge.entrypoints.http.root_path import own_path
 from logbridge.entrypoints.settings import Settings
 
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -316,16 +316,15 @@ class StoppableHttp(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """uvicorn's own, less what the bridge never uses: WebSockets and a root path."""
+        """uvicorn's own, less what the bridge never uses: WebSockets. For the root path see own_path."""
         if self._stage == _BODY:
             return  # the head of our own, see _parse
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
         scope: dict[str, Any] = cast(dict[str, Any], self.scope)
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
-        scope["path"] = unquote(path) if "%" in path else path
+        scope["path"] = own_path(url.path, self._settings.root_path)
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
         scope["extensions"] = EXTENSIONS

@@ -132,7 +132,8 @@ def announce(settings: Settings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     url = f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}"
-    print(f"{settings.app_name} listens at {url}, its docs are at {url}{settings.docs_path}", flush=True)
+    docs = f"{url}{settings.root_path}{settings.docs_path}"
+    print(f"{settings.app_name} listens at {url}, its docs are at {docs}", flush=True)
 
 
 def _config(app: Starlette | Callable[[], Starlette], settings: Settings, workers: int) -> uvicorn.Config:
