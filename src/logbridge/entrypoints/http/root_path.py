@@ -1,8 +1,8 @@
 """LOGBRIDGE_ROOT_PATH: the path prefix under which a proxy offers the bridge.
 
-It is taken off where a request comes in, if it is there. So a proxy may take it off itself or pass it on, probes
-and Prometheus may ask without it, and routes, counts and checks know one path for each thing. Whatever names a
-path to a caller puts it in front.
+It is taken off where a request comes in, if it is there. So a proxy may take it off itself or pass it on,
+probes and Prometheus may ask without it, and routes, counts and checks know one path for each thing. Whatever
+names a path to a caller puts it in front.
 """
 
 from urllib.parse import unquote

@@ -125,7 +125,7 @@ def _allowed_of(kind: msgspec.inspect.Type) -> str:
         case msgspec.inspect.FrozenSetType(item_type=item):
             return f"{_allowed_of(item)}, by comma"
         case _:
-            return "expected a path of letters and digits that begins with / and does not end with it, such as /docs"
+            return "expected a path of letters and digits that begins with / and ends without, such as /docs"
 
 
 def _checked(field: str, given: _Given, value: Any) -> Any:

@@ -95,7 +95,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^((/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+)?$",
-            description="path under which a proxy offers the bridge, such as /logbridge; empty means its root",
+            description="path under which a proxy offers the bridge, such as /logbridge; empty means /",
         ),
     ] = ""
     entry_bytes_max: Annotated[
