@@ -120,10 +120,7 @@ class StoppableHttp(HttpToolsProtocol):
         if self._deaf:
             self._heard = True
             return
-        if self._stage:
-            self._fed_bytes += len(data)
-        else:
-            self._fed_bytes = len(data)
+        self._fed_bytes = len(data) + (self._fed_bytes if self._stage else 0)
         try:
             self._parse(data)
         except httptools.HttpParserError:
@@ -147,6 +144,10 @@ class StoppableHttp(HttpToolsProtocol):
                 framing = [b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING]
                 self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
                 data = data[upgrade.args[0] :]
+
+    def expects_request(self) -> bool:
+        """Whether one is on its way: nothing was asked yet, or a part of a request has come."""
+        return self._running is None or self._stage != _BETWEEN
 
     def leave(self) -> None:
         """The answer under way is the last one of this connection."""
@@ -236,9 +237,8 @@ class StoppableHttp(HttpToolsProtocol):
         elif self._stage == _HEAD:
             self._refuse(refused.head_too_slow(self._settings))
         else:
-            self._refuse(
-                (refused.stream_idle if lasts(self.cycle) else refused.body_too_slow)(self._settings)
-            )
+            slow = refused.stream_idle if lasts(self.cycle) else refused.body_too_slow
+            self._refuse(slow(self._settings))
 
     def _begin_clock(self) -> None:
         self._since_s = self.loop.time()

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import ctypes
 import signal
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,14 +24,21 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 RETIRE = signal.SIGUSR2
 # What was cut off still has this long to be answered and sent.
 _CUT_S = 1.0
+# Who connected in the notice still has this long to send a request that is served.
+_LAST_CALL_S = 1.0
+# asm-generic/socket.h of Linux; a program of its packet filter that drops all (BPF_RET | BPF_K, 0 bytes).
+_SO_ATTACH_FILTER = 26
+_DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
 
 
 class DrainingServer(uvicorn.Server):
     """A server that a signal stops gently.
 
     SIGTERM: /readyz says 503 and everything is served for ``drain_notice_s``, so that whoever sends requests
-    here learns of it; SIGINT, a person at the keyboard, leaves that out. Then the listener closes, the chain
-    takes no more, and what is under way has until ``drain_s`` after the signal. The exit code is 0.
+    here learns of it. Then the listener closes, and who had connected by then is still served once: a proxy
+    that asks /readyz of nobody sends requests up to that moment, and no POST again. SIGINT, a person at the
+    keyboard, leaves both out. Then the chain takes no more, and what is under way has until ``drain_s`` after
+    the signal. The exit code is 0.
     RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once.
     again: what a further signal does, given its number.
     """
@@ -82,8 +91,20 @@ class DrainingServer(uvicorn.Server):
                 if number == RETIRE:
                     await self._stop_listening()
                 await asyncio.sleep(min(self._settings.drain_notice_s, self._settings.drain_s))
+                if self._settings.drain_notice_s:
+                    await self._last_call(self._loop.time() + _LAST_CALL_S)
         finally:
             self.should_exit = True
+
+    async def _last_call(self, until_s: float) -> None:
+        """Close the listener, and serve what is on its way here."""
+        for listener in self._listeners:
+            _let_nobody_in(listener)
+        await self._stop_listening()
+        while self._loop.time() < min(until_s, self._drained_by_s or until_s):
+            if not any(connection.expects_request() for connection in self._connections()):
+                return
+            await asyncio.sleep(0.01)
 
     def _connections(self) -> list[StoppableHttp]:
         return cast(list[StoppableHttp], list(self.server_state.connections))
@@ -171,3 +192,16 @@ class DrainingServer(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(until_s):
                     await self.server_state.none_left.wait()
+
+
+def _let_nobody_in(listener: socket.socket) -> None:
+    """Have a listener overhear who knocks: they knock again after a second, and find it closed.
+
+    Else who connects between the last ``accept`` and ``close`` is reset, and cannot tell what was read.
+    """
+    if sys.platform == "linux":
+        program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
+        with contextlib.suppress(OSError):  # a kernel without filters: as elsewhere
+            listener.setsockopt(
+                socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program))
+            )
