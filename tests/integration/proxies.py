@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -143,6 +143,11 @@ class Backend:
         self._service = contextlib.ExitStack()
         self._running: dict[int, tuple[contextlib.ExitStack, Bridge]] = {}
 
+    @property
+    def runs(self) -> bool:
+        """Whether one of the bridges does."""
+        return bool(self._running)
+
     def start_service(self) -> None:
         """Start the log service."""
         self._service.enter_context(log_service(self._folder, self._service_port))
@@ -190,11 +195,17 @@ class Backend:
 
 
 @contextlib.contextmanager
-def backend(folder: Path, **variables: str) -> Iterator[Backend]:
-    """Two bridges that run. variables: settings of theirs besides."""
+def backend(
+    folder: Path, bridges: Iterable[int] = range(2), *, service: bool = True, **variables: str
+) -> Iterator[Backend]:
+    """Those of the two bridges that are to run, with or without their log service.
+
+    variables: settings of theirs besides.
+    """
     with contextlib.closing(Backend(folder, **variables)) as running:
-        running.start_service()
-        for number in range(2):
+        if service:
+            running.start_service()
+        for number in bridges:
             running.start(number)
         yield running
 
@@ -215,23 +226,23 @@ class Front(NamedTuple):
         transport = httpx.HTTPTransport(verify=self.behind.authority.trusted(), local_address=address)
         return httpx.Client(base_url=self.url, transport=transport, timeout=30)
 
-    def passes_on(self) -> bool:
-        """Whether the proxy listens, and a bridge answers through it."""
+    def is_up(self) -> bool:
+        """Whether the proxy answers; for a bridge, if one runs."""
         with contextlib.suppress(httpx.TransportError), self.client() as client:
-            return client.get("/livez").status_code == 200
+            return client.get("/livez").status_code == 200 or not self.behind.runs
         return False
 
 
 @contextlib.contextmanager
 def front(kind: Kind, folder: Path, behind: Backend) -> Iterator[Front]:
-    """A proxy that has found the bridges. folder: of its own."""
+    """A proxy that has found a bridge, if one runs. folder: of its own."""
     binary = binary_of(kind)
     files = behind.authority.issue(kind.name, "localhost", HOST)
     places = Places(free_port(), behind.ports, files.chain, files.key)
     running = Front(behind, places.port)
     log = folder / "proxy.log"
     with log.open("w") as told_to, _process(kind, binary, folder, places, told_to) as process:
-        until(lambda: process.poll() is not None or running.passes_on())
+        until(lambda: process.poll() is not None or running.is_up())
         assert process.poll() is None, log.read_text()
         yield running
 
