@@ -211,7 +211,7 @@ class Load:
 async def test_under_load_no_answer_is_broken(tmp_path: Path, notice_s: float, workers: int) -> None:
     """Each request gets a whole answer, a refused connection, or the proper end of an idle one.
 
-    After a notice it is served or finds nobody, and nothing else: whoever had connected still had a last call.
+    After a notice it is served or finds nobody, and nothing else: who had connected had a last call.
     """
     async with (
         FieldPeer() as peer,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,21 @@ async def test_the_console_finds_all_that_it_needs(fronted: Front) -> None:
         await page.locator(".answer").get_by_text("200").first.wait_for()
         assert_at_home(visit)
     assert "from the console" in fronted.behind.stored()
+
+
+def test_a_bridge_answers_with_the_prefix_and_without(behind: Backend) -> None:
+    """So a proxy may take it off or pass it on, and probes need none; both are counted as the same route."""
+    client = behind.bridge(0).client
+
+    def counted() -> float:
+        line = r'^logbridge_http_requests_total\{.*route="/livez".*\} (\S+)$'
+        return sum(map(float, re.findall(line, client.get("/metrics").text, re.MULTILINE)))
+
+    before = counted()
+    for prefix in ("", ROOT_PATH):
+        assert client.get(f"{prefix}/livez").json() == {"status": "alive"}
+    assert counted() == before + 2
+    assert client.get(f"{ROOT_PATH}{ROOT_PATH}/livez").status_code == 404
 
 
 def test_an_event_arrives_while_the_tail_is_open(client: httpx.Client) -> None:
