@@ -85,9 +85,9 @@ def _nginx(binary: str, folder: Path, places: Places) -> list[str]:
 def _caddy(binary: str, folder: Path, places: Places) -> list[str]:
     ours = (DEPLOY / "caddy" / "Caddyfile").read_text()
     site = {"logs.example {": f"https://localhost:{places.port}, https://{HOST}:{places.port} {{"}
-    options = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n"
+    options = {"grace_period 30s": "grace_period 1s\n\tadmin off\n\tauto_https disable_redirects"}
     config = folder / "Caddyfile"
-    config.write_text(options + told(ours, {**site, **_bridges(places), **_certificates(places)}))
+    config.write_text(told(ours, {**options, **site, **_bridges(places), **_certificates(places)}))
     return [binary, "run", "--config", str(config), "--adapter", "caddyfile"]
 
 

@@ -84,7 +84,7 @@ def test_a_bridge_answers_with_the_prefix_and_without(behind: Backend) -> None:
     client = behind.bridge(0).client
 
     def counted() -> float:
-        line = r'^logbridge_http_requests_total\{.*route="/livez".*\} (\S+)$'
+        line = r'^logbridge_http_request_duration_seconds_count\{.*route="/livez".*\} (\S+)$'
         return sum(map(float, re.findall(line, client.get("/metrics").text, re.MULTILINE)))
 
     before = counted()
