@@ -1,8 +1,13 @@
 """Stopping: who is told, what is still served, what is answered, and how the process ends."""
 
 import asyncio
+import contextlib
+import errno
 import os
+import select
 import signal
+import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from logbridge.entrypoints.http.draining import let_nobody_in
 from tests.integration.field_peer import FieldPeer
 from tests.integration.processes import gone, workers_of
 from tests.integration.served import API, Closed, Connection, Reply, Served, connected, running, until
@@ -244,3 +250,22 @@ async def test_workers_are_replaced_under_load(tmp_path: Path) -> None:
         assert set(load.seen) == {"200"}
         served.process.send_signal(signal.SIGTERM)
         assert await served.ended() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a filter")
+def test_a_listener_that_is_about_to_close_ignores_newcomers() -> None:
+    """Who had connected is accepted; who comes then is refused once it is closed, and was never let in."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as clients:
+        address = listener.getsockname()
+        clients.enter_context(socket.create_connection(address))
+        let_nobody_in(listener)
+        late = clients.enter_context(socket.socket())
+        late.setblocking(False)
+        assert late.connect_ex(address) == errno.EINPROGRESS
+        clients.enter_context(listener.accept()[0])
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        listener.close()
+        assert select.select([], [late], [], 30)[1] == [late]
+        assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED

@@ -99,7 +99,7 @@ class DrainingServer(uvicorn.Server):
     async def _last_call(self, until_s: float) -> None:
         """Close the listener, and serve what is on its way here."""
         for listener in self._listeners:
-            _let_nobody_in(listener)
+            let_nobody_in(listener)
         await self._stop_listening()
         while self._loop.time() < min(until_s, self._drained_by_s or until_s):
             if not any(connection.expects_request() for connection in self._connections()):
@@ -194,10 +194,11 @@ class DrainingServer(uvicorn.Server):
                     await self.server_state.none_left.wait()
 
 
-def _let_nobody_in(listener: socket.socket) -> None:
-    """Have a listener overhear who knocks: they knock again after a second, and find it closed.
+def let_nobody_in(listener: socket.socket) -> None:
+    """Have a listener ignore who knocks: they knock again after a second, and find it closed.
 
     Else who connects between the last ``accept`` and ``close`` is reset, and cannot tell what was read.
+    Not for a listener that another process goes on with: it would stay deaf.
     """
     if sys.platform == "linux":
         program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
