@@ -39,9 +39,13 @@ browser: # the browser of the page tests, where this user may install it
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || true
 
 # RUNLEVEL=1: the package must not start a server of its own.
-nginx: # the proxy of the smuggling tests, where this user may install it
+nginx: # the proxy of the smuggling tests, and one of those in deploy/, where this user may install it
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null; } || true
+
+caddy: # another of the proxies in deploy/, where this user may install it
+	@command -v caddy >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends caddy >/dev/null; } || true
 
 prometheus: # Prometheus and promtool for the test of the metrics, where this user may install them
 	@command -v prometheus >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
@@ -59,7 +63,7 @@ nats: # nats-server for the tests of the spool in JetStream, where this user may
 	@command -v nats-server >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nats-server >/dev/null; } || true
 
-test: .venv/.dev browser nginx prometheus systemd node nats ## all tests, with coverage
+test: .venv/.dev browser nginx caddy prometheus systemd node nats ## all tests, with coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
 
@@ -139,4 +143,4 @@ clean: ## remove what was made
 	rm -rf .venv dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	rm -rf clients/*/node_modules clients/*/dist
 
-.PHONY: help setup run browser nginx prometheus systemd node nats test typescript typescript-types faketime chaos cluster attack fuzz bench bench-quick bench-soak capacity bench-console flamegraph top-picture lint proto lock wheel clean
+.PHONY: help setup run browser nginx caddy prometheus systemd node nats test typescript typescript-types faketime chaos cluster attack fuzz bench bench-quick bench-soak capacity bench-console flamegraph top-picture lint proto lock wheel clean

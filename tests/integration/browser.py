@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.async_api import ConsoleMessage, Page, async_playwright
+from playwright.async_api import ConsoleMessage, Page, ViewportSize, async_playwright
 
 # A name that is not localhost: pages treat that one differently (Swagger UI hides its validator badge).
 HOST = "logbridge.test"
@@ -53,13 +53,17 @@ def chromium_path() -> str:
 
 
 @asynccontextmanager
-async def open_chromium() -> AsyncIterator[Visit]:
-    """A new empty page of a new browser; every request to HOST goes to this machine."""
+async def open_chromium(*, any_certificate: bool = False) -> AsyncIterator[Visit]:
+    """A new empty page of a new browser; every request to HOST goes to this machine.
+
+    any_certificate: also over TLS of an authority that nobody knows.
+    """
     path = chromium_path()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         try:
-            visit = Visit(await browser.new_page(viewport={"width": 1280, "height": 900}))
+            size: ViewportSize = {"width": 1280, "height": 900}
+            visit = Visit(await browser.new_page(viewport=size, ignore_https_errors=any_certificate))
             visit.watch()
             yield visit
         finally:

@@ -1,8 +1,13 @@
 """Stopping: who is told, what is still served, what is answered, and how the process ends."""
 
 import asyncio
+import contextlib
+import errno
 import os
+import select
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from logbridge.entrypoints.http.draining import RETIRE
+from logbridge.entrypoints.http.draining import RETIRE, let_nobody_in
 from tests.integration.field_peer import FieldPeer
 from tests.integration.load import LOG, WRITE, Load
 from tests.integration.processes import gone, workers_of
@@ -181,7 +186,10 @@ async def test_a_worker_that_retires_makes_nobody_doubt(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("notice_s", [0.0, 0.5])
 async def test_under_load_no_answer_is_broken(tmp_path: Path, notice_s: float, workers: int) -> None:
-    """Each request gets a whole answer, a refused connection, or the proper end of an idle one."""
+    """Each request gets a whole answer, a refused connection, or the proper end of an idle one.
+
+    After a notice it is served or finds nobody, and nothing else: who had connected had a last call.
+    """
     async with (
         FieldPeer() as peer,
         running(tmp_path, workers, sink=f"grpc://{peer.address}", drain_notice_s=notice_s) as served,
@@ -190,7 +198,9 @@ async def test_under_load_no_answer_is_broken(tmp_path: Path, notice_s: float, w
         async with load.pouring(until_refused=True):
             served.process.send_signal(signal.SIGTERM)
             assert await served.ended() == 0
-    assert set(load.seen) <= {"200", "503", "refused", "closed", "reset"}
+    assert set(load.seen) <= (
+        {"200", "refused"} if notice_s else {"200", "503", "refused", "closed", "reset"}
+    )
     # Who connects in the very instant of closing is reset before it is heard: no call closes without that.
     assert load.seen["reset"] <= 2
     assert load.seen["refused"] == 16
@@ -211,3 +221,22 @@ async def test_workers_are_replaced_under_load(tmp_path: Path) -> None:
         assert set(load.seen) == {"200"}
         served.process.send_signal(signal.SIGTERM)
         assert await served.ended() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a filter")
+def test_a_listener_that_is_about_to_close_ignores_newcomers() -> None:
+    """Who had connected is accepted; who comes then is refused once it is closed, and was never let in."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as clients:
+        address = listener.getsockname()
+        clients.enter_context(socket.create_connection(address))
+        let_nobody_in(listener)
+        late = clients.enter_context(socket.socket())
+        late.setblocking(False)
+        assert late.connect_ex(address) == errno.EINPROGRESS
+        clients.enter_context(listener.accept()[0])
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        listener.close()
+        assert select.select([], [late], [], 30)[1] == [late]
+        assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED

@@ -241,6 +241,7 @@ async def _why_ill(client: httpx.AsyncClient, path: str, settings: Settings) -> 
 
 
 def _greeting(url: str, settings: Settings) -> str:
+    url += settings.root_path
     curl = "curl" + (" --cacert YOUR-CA.pem" if settings.tls_cert else "")
     curl += " --cert YOUR.crt --key YOUR.key" if settings.tls_client_ca else ""
     curl += " -H 'x-api-key: YOUR-KEY'" if settings.keys_file else ""

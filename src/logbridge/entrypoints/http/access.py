@@ -45,6 +45,7 @@ class Gate:
         self._open = settings.open
         self._ring = ring
         self._sessions = sessions
+        self._root_path = settings.root_path
         self._proxies = Proxies(settings.trusted_proxies)
         # Asked for with every write.
         self._anybody_writes = ring is None and not settings.address_rate
@@ -76,7 +77,7 @@ class Gate:
             )
         self.count(scope)
         if shown_key(scope) is None:
-            raise _no_key(scope)
+            raise _no_key(self._named(scope))
         return self._caller(scope, self._ring)
 
     def count(self, scope: Scope) -> None:
@@ -93,11 +94,11 @@ class Gate:
         if self._ring is None:
             if right is Right.WRITE or self._is_open(scope, right):
                 return _ANYBODY
-            raise _closed(scope["path"], _OPENINGS[right])
+            raise _closed(self._named(scope), _OPENINGS[right])
         caller = self._caller(scope, self._ring)
         if not caller.may(right):
             raise RequestRejected(
-                403, f"the key {caller.name} may not do that: {scope['path']} needs the scope {right}"
+                403, f"the key {caller.name} may not do that: {self._named(scope)} needs the scope {right}"
             )
         return caller
 
@@ -111,6 +112,10 @@ class Gate:
         """Whether somebody who was admitted would still be: a key may be revoked or end meanwhile."""
         return self._ring is None or self._ring.still_lets_in(caller)
 
+    def _named(self, scope: Scope) -> str:
+        """The path that was asked for, as callers know it."""
+        return f"{self._root_path}{scope['path']}"
+
     def _caller(self, scope: Scope, ring: KeyRing) -> Caller:
         key = shown_key(scope)
         if key is None:
@@ -121,7 +126,7 @@ class Gate:
                 reason = "this key is unknown, revoked or expired"
                 raise RequestRejected(401, reason, _WRONG_KEY, Refusal.UNKNOWN_KEY)
         if caller is None:
-            raise _no_key(scope)
+            raise _no_key(self._named(scope))
         self._rates.count_key(caller)
         return caller
 
@@ -143,8 +148,8 @@ class Gate:
         return _OPENINGS[right] in self._open or is_local(scope, self._proxies)
 
 
-def _no_key(scope: Scope) -> RequestRejected:
-    reason = f"{scope['path']} needs a key: send Authorization: Bearer KEY or X-API-Key: KEY"
+def _no_key(path: str) -> RequestRejected:
+    reason = f"{path} needs a key: send Authorization: Bearer KEY or X-API-Key: KEY"
     return RequestRejected(401, reason, _CHALLENGE)
 
 

@@ -32,6 +32,7 @@ from logbridge.entrypoints.http.probes import Probes, worker_readiness
 from logbridge.entrypoints.http.problems import Answer, fault_problem, ok, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.recorded import RequestTracing
+from logbridge.entrypoints.http.root_path import at_prefix
 from logbridge.entrypoints.http.routes import api_routes, operations, root_of
 from logbridge.entrypoints.http.session_endpoints import SessionEndpoints
 from logbridge.entrypoints.http.sessions import SECRET_BYTES, Sessions
@@ -69,7 +70,7 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     vitals = container.vitals()
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
-    sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES))
+    sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES), settings.root_path)
     rates = Rates(settings.address_rate, settings.key_rate, shared=container.board())
     gate = Gate(settings, container.keys(), sessions, rates)
     endpoints = Endpoints(bridge, gate, settings, utc_now)
@@ -100,8 +101,11 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
             *console.routes(),
             _fixed(settings.openapi_path, document),
             *docs_routes(settings),
+            *at_prefix(settings.root_path),
         ],
-        exception_handlers=_handlers(routes, "GET / lists what there is"),
+        exception_handlers=_handlers(
+            routes, f"GET {settings.root_path}/ lists what there is", settings.root_path
+        ),
         lifespan=_lifespan(container, lifecycle),
         middleware=[Middleware(cross_origin)] if settings.cors_origins else [],
     )
@@ -194,20 +198,22 @@ def _methods_by_path(routes: Iterable[Route]) -> dict[str, str]:
     return {path: ", ".join(sorted(names)) for path, names in methods.items()}
 
 
-def _handlers(routes: Iterable[Route], hint: str) -> Mapping[Any, Any]:
+def _handlers(routes: Iterable[Route], hint: str, root_path: str = "") -> Mapping[Any, Any]:
     """The answers to what has no route, or broke. hint: where to find what there is."""
     methods = _methods_by_path(routes)
-    return {HTTPException: functools.partial(_no_route, methods, hint), Exception: _broken}
+    return {HTTPException: functools.partial(_no_route, methods, hint, root_path), Exception: _broken}
 
 
-async def _no_route(methods: Mapping[str, str], hint: str, request: Request, error: Exception) -> Response:
+async def _no_route(
+    methods: Mapping[str, str], hint: str, root_path: str, request: Request, error: Exception
+) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (Starlette's type for handlers is too wide)
     headers = dict(error.headers or {})
     allowed = methods.get(request.url.path) or headers.get("Allow", "")
     if error.status_code == 405:
         headers["Allow"] = allowed
     reasons = {
-        404: f"there is no {request.url.path[:200]}; {hint}",
+        404: f"there is no {root_path}{request.url.path[:200]}; {hint}",
         405: f"{request.method} is not possible here; allowed: {allowed}",
     }
     return _response(

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, cast
-from urllib.parse import unquote
 
 import httptools
 from starlette.types import ASGIApp
@@ -20,6 +19,7 @@ from logbridge.entrypoints.http.parting import PARTING_S, Farewell, Voice
 from logbridge.entrypoints.http.problems import RequestRejected, problem
 from logbridge.entrypoints.http.proxies import Proxies
 from logbridge.entrypoints.http.recorded import TOLD, RequestTracing
+from logbridge.entrypoints.http.root_path import own_path
 from logbridge.entrypoints.settings import Settings
 
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -120,10 +120,7 @@ class StoppableHttp(HttpToolsProtocol):
         if self._deaf:
             self._heard = True
             return
-        if self._stage:
-            self._fed_bytes += len(data)
-        else:
-            self._fed_bytes = len(data)
+        self._fed_bytes = len(data) + (self._fed_bytes if self._stage else 0)
         try:
             self._parse(data)
         except httptools.HttpParserError:
@@ -147,6 +144,10 @@ class StoppableHttp(HttpToolsProtocol):
                 framing = [b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING]
                 self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
                 data = data[upgrade.args[0] :]
+
+    def expects_request(self) -> bool:
+        """Whether one is on its way: nothing was asked yet, or a part of a request has come."""
+        return self._running is None or self._stage != _BETWEEN
 
     def leave(self) -> None:
         """The answer under way is the last one of this connection."""
@@ -236,9 +237,8 @@ class StoppableHttp(HttpToolsProtocol):
         elif self._stage == _HEAD:
             self._refuse(refused.head_too_slow(self._settings))
         else:
-            self._refuse(
-                (refused.stream_idle if lasts(self.cycle) else refused.body_too_slow)(self._settings)
-            )
+            slow = refused.stream_idle if lasts(self.cycle) else refused.body_too_slow
+            self._refuse(slow(self._settings))
 
     def _begin_clock(self) -> None:
         self._since_s = self.loop.time()
@@ -316,16 +316,15 @@ class StoppableHttp(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """uvicorn's own, less what the bridge never uses: WebSockets and a root path."""
+        """uvicorn's own, less what the bridge never uses: WebSockets. For the root path see own_path."""
         if self._stage == _BODY:
             return  # the head of our own, see _parse
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
         scope: dict[str, Any] = cast(dict[str, Any], self.scope)
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
-        scope["path"] = unquote(path) if "%" in path else path
+        scope["path"] = own_path(url.path, self._settings.root_path)
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
         scope["extensions"] = EXTENSIONS

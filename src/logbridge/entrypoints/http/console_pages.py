@@ -81,6 +81,7 @@ class Console:
             "assets": f"{PATH[1:]}/assets/{self._folder}",
             "api": settings.api_prefix[1:],
             "docs": settings.docs_path[1:],
+            "stats": f"{settings.root_path}{settings.api_prefix}/stats",
         }
         for name, value in names.items():
             text = text.replace(f"{{{name}}}", escape(value))

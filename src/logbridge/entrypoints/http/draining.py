@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import signal
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,20 +29,28 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 RETIRE = signal.SIGUSR2
 # What was cut off still has this long to be answered and sent.
 _CUT_S = 1.0
+# Who connected in the notice still has this long to send a request that is served.
+_LAST_CALL_S = 1.0
+# asm-generic/socket.h of Linux; a program of its packet filter that drops all (BPF_RET | BPF_K, 0 bytes).
+_SO_ATTACH_FILTER = 26
+_DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
 
 
 class DrainingServer(uvicorn.Server):
     """A server that a signal stops gently.
 
     SIGTERM: /readyz says 503 and everything is served for ``drain_notice_s``, so that whoever sends requests
-    here learns of it; SIGINT, a person at the keyboard, leaves that out. Then the listener closes, the chain
-    takes no more, and what is under way has until ``drain_s`` after the signal. The exit code is 0.
+    here learns of it. Then the listener closes, and who had connected by then is still served once: a proxy
+    that asks /readyz of nobody sends requests up to that moment, and no POST again. SIGINT, a person at the
+    keyboard, leaves both out. Then the chain takes no more, and what is under way has until ``drain_s`` after
+    the signal. The exit code is 0.
     RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once,
     and /readyz, on connections that are still there, says what the others would.
     again: what a further signal does, given its number. stops: the signals that stop it. Without SIGHUP among
     them that one is not for it (there is nothing to read again), unless its terminal was closed: then like
     SIGTERM. inherited: the listener outlives this process, in its service manager. It, too, is left at once:
     who connects from then on waits there for the next process. The notice ends with the last connection.
+    ends_listener: whether nobody goes on with the listener after this process, as other workers may.
     """
 
     server_state: Connections
@@ -53,6 +63,7 @@ class DrainingServer(uvicorn.Server):
         stops: Sequence[signal.Signals] = STOPS,
         *,
         inherited: bool = False,
+        ends_listener: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(config)
         self.server_state = Connections()
@@ -60,6 +71,7 @@ class DrainingServer(uvicorn.Server):
         self._again = again
         self._stops = stops
         self._inherited = inherited
+        self._ends_listener = ends_listener
         self._told = False
         self._drained_by_s: float | None = None
         self._listeners: list[socket.socket] = []
@@ -119,8 +131,21 @@ class DrainingServer(uvicorn.Server):
                     await self._all_left(self._loop.time() + notice_s)
                 else:
                     await asyncio.sleep(notice_s)
+                    if notice_s:
+                        await self._last_call(self._loop.time() + _LAST_CALL_S)
         finally:
             self.should_exit = True
+
+    async def _last_call(self, until_s: float) -> None:
+        """Close the listener, and serve what is on its way here."""
+        if self._ends_listener():
+            for listener in self._listeners:
+                let_nobody_in(listener)
+        await self._stop_listening()
+        while self._loop.time() < min(until_s, self._drained_by_s or until_s):
+            if not any(connection.expects_request() for connection in self._connections()):
+                return
+            await asyncio.sleep(0.01)
 
     def _connections(self) -> list[StoppableHttp]:
         return cast(list[StoppableHttp], list(self.server_state.connections))
@@ -216,3 +241,17 @@ class DrainingServer(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(until_s):
                     await self.server_state.none_left.wait()
+
+
+def let_nobody_in(listener: socket.socket) -> None:
+    """Have a listener ignore who knocks: they knock again after a second, and find it closed.
+
+    Else who connects between the last ``accept`` and ``close`` is reset, and cannot tell what was read.
+    Not for a listener that another process goes on with: it would stay deaf.
+    """
+    if sys.platform == "linux":
+        program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
+        with contextlib.suppress(OSError):  # a kernel without filters: as elsewhere
+            listener.setsockopt(
+                socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program))
+            )

@@ -36,8 +36,13 @@ def openapi_document(table: tuple[Operation, ...], settings: Settings) -> dict[s
             "description": "Programs send logs over HTTP; the bridge hands them to a gRPC log service.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        # Relative to the document: it holds behind a proxy that adds a path prefix, too.
-        "servers": [{"url": _root_from(settings.openapi_path), "description": "This bridge"}],
+        # Without a known prefix relative to the document: it holds behind a proxy that adds one, too.
+        "servers": [
+            {
+                "url": settings.root_path or _root_from(settings.openapi_path),
+                "description": "This bridge",
+            }
+        ],
         "paths": paths,
         "components": {"schemas": _components(table, settings), "securitySchemes": _SECURITY_SCHEMES},
     }

@@ -42,5 +42,6 @@ def api_routes(table: tuple[Operation, ...], parts: Parts) -> list[Route]:
 
 def root_of(table: tuple[Operation, ...], settings: Settings, version: str) -> Root:
     """What the root address answers."""
-    endpoints = [Endpoint(operation.method, operation.path, operation.summary) for operation in table]
-    return Root(settings.app_name, version, settings.docs_path, endpoints)
+    root = settings.root_path
+    endpoints = [Endpoint(operation.method, root + operation.path, operation.summary) for operation in table]
+    return Root(settings.app_name, version, root + settings.docs_path, endpoints)

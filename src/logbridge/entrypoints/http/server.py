@@ -178,9 +178,8 @@ def announce(settings: Settings, listener: socket.socket, *, inherited: bool = F
     """Print the one line that says where the bridge listens. inherited: by a socket handed over to it."""
     url = _url(settings, listener)
     whose = ", by the socket that it was handed" if inherited else ""
-    print(
-        f"{settings.app_name} listens at {url}{whose}, its docs are at {url}{settings.docs_path}", flush=True
-    )
+    docs = f"{url}{settings.root_path}{settings.docs_path}"
+    print(f"{settings.app_name} listens at {url}{whose}, its docs are at {docs}", flush=True)
 
 
 def _url(settings: Settings, listener: socket.socket) -> str:

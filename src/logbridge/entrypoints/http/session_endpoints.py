@@ -6,7 +6,7 @@ from logbridge.domain.access import Caller
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.problems import Answer, ok
 from logbridge.entrypoints.http.schema import Probe, Session
-from logbridge.entrypoints.http.sessions import Sessions, ended_cookie
+from logbridge.entrypoints.http.sessions import Sessions
 
 
 class SessionEndpoints:
@@ -25,7 +25,7 @@ class SessionEndpoints:
         return ok(_session(caller, keys=True), headers={"Set-Cookie": cookie, "Cache-Control": "no-store"})
 
     async def end(self, scope: Scope, _receive: Receive) -> Answer:
-        cookie = ended_cookie(secure=scope["scheme"] == "https")
+        cookie = self._sessions.ended_cookie(secure=scope["scheme"] == "https")
         return ok(Probe("ended"), headers={"Set-Cookie": cookie})
 
 

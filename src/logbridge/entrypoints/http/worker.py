@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from multiprocessing.synchronize import Event
 
 import uvicorn
 from uvicorn.supervisors import multiprocess
@@ -25,14 +26,21 @@ class Worker(multiprocess.Process):
 
     Only the supervisor ends it at once, with SIGKILL. A further signal is nothing to it: service managers and
     terminals signal every process of a group, and the supervisor passes its signal on as well.
-    inherited: see DrainingServer. began_s: by time.monotonic. ready: whether it has begun to serve. retired:
-    whether it was told to end.
+    inherited: see DrainingServer. all_stop: set once the whole bridge stops. began_s: by time.monotonic.
+    ready: whether it has begun to serve. retired: whether it was told to end.
     """
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings, *, inherited: bool
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        settings: Settings,
+        *,
+        inherited: bool,
+        all_stop: Event,
     ) -> None:
         self._settings = settings
+        self._all_stop = all_stop
         self._inherited = inherited
         self.began_s = time.monotonic()
         self.ready = False
@@ -49,7 +57,12 @@ class Worker(multiprocess.Process):
         if parent is not None and parent.pid != os.getppid():
             return  # it died while this process started
         self._server = DrainingServer(
-            self.config, self._settings, again=lambda _: None, inherited=self._inherited
+            self.config,
+            self._settings,
+            again=lambda _: None,
+            inherited=self._inherited,
+            # A stop of this one alone, by hand, must leave the listener to the others as it is.
+            ends_listener=self._all_stop.is_set,
         )
         super().target(sockets)
 

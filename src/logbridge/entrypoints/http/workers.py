@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -51,6 +52,7 @@ class Workers:
         self._config = config
         self._listener = listener
         self._inherited = inherited
+        self._all_stop = multiprocessing.get_context("spawn").Event()  # for processes that uvicorn spawns
         self._settings = settings
         self._board = board
         self._number = config.workers
@@ -117,7 +119,9 @@ class Workers:
                 self._begin()
 
     def _begin(self) -> Worker:
-        worker = Worker(self._config, [self._listener], self._settings, inherited=self._inherited)
+        worker = Worker(
+            self._config, [self._listener], self._settings, inherited=self._inherited, all_stop=self._all_stop
+        )
         worker.start()
         self._workers.append(worker)
         return worker
@@ -177,6 +181,7 @@ class Workers:
     def _stop(self) -> None:
         """Pass the stop on to every worker, also to those that were to retire or to begin; wait for them."""
         tell_manager(STOPPING)
+        self._all_stop.set()
         # First the listener: it closes with the last who holds it, which must be one who accepts.
         self._listener.close()
         for worker in self._workers:

@@ -25,6 +25,8 @@ from logbridge.entrypoints.settings.urls import (
     parse_rate,
 )
 
+# What the bridge answers at, whatever the settings say; under some of them there is more.
+_FIXED_PATHS = ("/console", "/livez", "/metrics", "/readyz", "/v1/logs")
 _LISTS = frozenset(("open", "trusted_proxies", "cors_origins"))
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "sink": check_sink_url,
@@ -123,7 +125,7 @@ def _allowed_of(kind: msgspec.inspect.Type) -> str:
         case msgspec.inspect.FrozenSetType(item_type=item):
             return f"{_allowed_of(item)}, by comma"
         case _:
-            return "expected a path of letters and digits that begins with /, such as /docs"
+            return "expected a path of letters and digits that begins with / and ends without, such as /docs"
 
 
 def _checked(field: str, given: _Given, value: Any) -> Any:
@@ -170,9 +172,21 @@ def _check_together(settings: Settings) -> None:
     if settings.key_rate and not settings.keys_file:
         reason = "counts requests by key, and without LOGBRIDGE_KEYS_FILE there are none"
         raise InvalidSetting("LOGBRIDGE_KEY_RATE", settings.key_rate, reason)
+    _check_paths(settings)
+
+
+def _check_paths(settings: Settings) -> None:
+    """Each page has a path of its own, and no path of the bridge begins like one under the prefix."""
     paths = [settings.api_prefix, settings.docs_path, settings.redoc_path, settings.openapi_path]
     if len(set(paths)) < len(paths):
         raise InvalidSetting("LOGBRIDGE_DOCS_PATH", settings.docs_path, "each page needs a path of its own")
+    root = settings.root_path
+    for path in (*paths, *_FIXED_PATHS) if root else ():
+        if f"{path}/".startswith(f"{root}/") or root.startswith(f"{path}/"):
+            reason = (
+                f"the bridge itself answers at {path}, which could then not be told from what is under it"
+            )
+            raise InvalidSetting("LOGBRIDGE_ROOT_PATH", root, reason)
 
 
 def _check_headers(settings: Settings) -> None:

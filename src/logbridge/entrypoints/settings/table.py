@@ -98,6 +98,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     openapi_path: Annotated[
         str, Meta(pattern=r"^(/[\w.~-]+)+$", description="path of the OpenAPI document")
     ] = "/openapi.json"
+    root_path: Annotated[
+        str,
+        Meta(
+            pattern=r"^((/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+)?$",
+            description="path under which a proxy offers the bridge, such as /logbridge; empty means /",
+        ),
+    ] = ""
     entry_bytes_max: Annotated[
         int, Meta(ge=1024, le=4_000_000, description="the most bytes of text of one entry")
     ] = 262_144

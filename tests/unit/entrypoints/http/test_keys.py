@@ -221,13 +221,14 @@ async def test_a_bound_key_that_cannot_test_is_told_so(keys: Keys) -> None:
     assert "logbridge-concurrent-test" in answer.json()["detail"]
 
 
-async def test_a_sessions_cookie_has_its_flags(keys: Keys) -> None:
-    """No script reads it, no other site sends it, it holds no key; ending it takes it back."""
-    async with serving(settings=keys.settings) as client:
+@pytest.mark.parametrize(("root_path", "path"), [("", "/"), ("/logbridge", "/logbridge")])
+async def test_a_sessions_cookie_has_its_flags(keys: Keys, root_path: str, path: str) -> None:
+    """No script reads it, no other site or path sends it, it holds no key; ending it takes it back."""
+    async with serving(settings=replace(keys.settings, root_path=root_path)) as client:
         cookie = await begin(client, keys, "read")
         ended = (await client.delete(f"{API}/session")).headers["set-cookie"]
     for flags in (cookie, ended):
-        assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(flags.split("; "))
+        assert {"HttpOnly", "SameSite=Strict", f"Path={path}"} <= set(flags.split("; "))
     assert keys.shown["read"][len("lbk_0123456789ab_") :] not in cookie
     assert "Max-Age=0" in ended
 
