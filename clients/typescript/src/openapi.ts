@@ -548,6 +548,8 @@ export interface components {
             logs: components["schemas"]["LogRecord"][];
             total_count: number;
             error_message: string;
+            /** @description Of several log services those whose logs are not in the answer, each with the reason. */
+            missing?: string[];
         };
         /**
          * LogRecord
@@ -580,6 +582,8 @@ export interface components {
             buckets: components["schemas"]["HistogramBucket"][];
             total_count: number;
             error_message: string;
+            /** @description Of several log services those whose logs are not in the answer, each with the reason. */
+            missing?: string[];
         };
         /**
          * HistogramBucket
@@ -739,6 +743,16 @@ export interface components {
             /** @description How many logs went together, since the start. */
             logs_per_call: number;
             logs_sent_again: number;
+            /**
+             * @description Log services that are delivered to.
+             * @default 1
+             */
+            services: number;
+            /**
+             * @description Of these the most that count as away in any worker; the others do the work.
+             * @default 0
+             */
+            services_away: number;
         };
         /**
          * SpoolShown
@@ -2908,7 +2922,7 @@ export interface operations {
             };
             header?: {
                 /** @description The id of the last event seen. */
-                "Last-Event-ID"?: number;
+                "Last-Event-ID"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3169,7 +3183,9 @@ export interface operations {
                      *           "p99": 11.3
                      *         },
                      *         "logs_per_call": 8,
-                     *         "logs_sent_again": 0
+                     *         "logs_sent_again": 0,
+                     *         "services": 1,
+                     *         "services_away": 0
                      *       },
                      *       "spool": {
                      *         "entries": 0,
