@@ -166,6 +166,18 @@ def test_one_more_and_one_less(tmp_path: Path) -> None:
             assert alive(running)
 
 
+def test_a_worker_that_is_stopped_alone_leaves_the_door_open(tmp_path: Path) -> None:
+    """Whoever connects after its last call reaches the other one, and the one that takes its place."""
+    with workers(tmp_path, LOGBRIDGE_DRAIN_NOTICE_S="0.1") as running:
+        stopped, other = pids_of(running)
+        os.kill(stopped, signal.SIGTERM)
+        until(lambda: gone([stopped]))
+        until(lambda: len(pids_of(running)) == 2)
+        assert other in pids_of(running)
+        for _ in range(30):
+            assert running.client.get("/livez", headers=ALONE).status_code == 200
+
+
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")])
 def test_a_hangup_ends_nobody(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """SIGHUP to every process of the bridge: it serves on, with or without workers."""
