@@ -1,8 +1,9 @@
-"""Writers that go on until they are told to end; each log says its own number."""
+"""Writers that go on until they are told to end; each log says its own number. And who tells what happens."""
 
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import httpx
@@ -70,3 +71,15 @@ class Load:
                 with self._lock:
                     self.answers.append(Answer(began_s, time.monotonic(), BATCH - len(kept)))
                     self.acknowledged |= kept
+
+
+class Teller:
+    """Tells what happens, as it happens, and keeps it in ``events``."""
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        self.events: list[str] = []
+        self._told = told
+
+    def __call__(self, what: str) -> None:
+        self.events.append(what)
+        self._told(what)

@@ -1,26 +1,20 @@
 """One run: who is killed when, and what was acknowledged against what is stored."""
 
 import contextlib
-import itertools
 import re
 import signal
 import sqlite3
 import subprocess
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
-
+from tests.cluster.load import Load, Teller
 from tests.integration.nats_servers import NatsServer, nats_cluster, spool_url
-from tests.integration.processes import bridge, end, free_port, log_service, read_until, start, until
+from tests.integration.processes import Bridge, bridge, end, free_port, log_service, read_until, start, until
 from tests.integration.served import API
-
-WRITERS = 4
-BATCH = 10
 
 
 class Ledger(NamedTuple):
@@ -39,51 +33,6 @@ class Ledger(NamedTuple):
     def clean(self) -> bool:
         """Whether the promise was kept, of more than nothing."""
         return bool(self.acknowledged) and not self.lost and not self.doubled
-
-
-class Load:
-    """Writers that go on until they are told to end; each log says its own number."""
-
-    def __init__(self, urls: list[str]) -> None:
-        self.acknowledged: set[str] = set()
-        self.sent = 0
-        self._numbers = itertools.count(1)
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._write, args=(urls[number % len(urls)],))
-            for number in range(WRITERS)
-        ]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _write(self, url: str) -> None:
-        with httpx.Client(base_url=url, timeout=30) as client:
-            while not self._stop.is_set():
-                names = [f"log {next(self._numbers)}" for _ in range(BATCH)]
-                entries = [{"message": name, "service_name": "cluster"} for name in names]
-                answer = client.post(f"{API}/batch", json={"log_entries": entries})
-                body = answer.json()
-                kept = [name for name, log_id in zip(names, body.get("log_ids", ()), strict=False) if log_id]
-                with self._lock:
-                    self.sent += BATCH
-                    if answer.status_code == 202 and body["success_count"] == BATCH:
-                        self.acknowledged.update(names)
-                    elif answer.status_code == 202:
-                        self.acknowledged.update(kept)
-
-    def more(self, count: int) -> None:
-        """Returns once so many more logs are acknowledged."""
-        before = len(self.acknowledged)
-        until(lambda: len(self.acknowledged) >= before + count)
 
 
 @contextlib.contextmanager
@@ -113,36 +62,59 @@ def stored(folder: Path) -> Counter[str]:
         return Counter(message for (message,) in store.execute("SELECT message FROM logs"))
 
 
-def run(folder: Path, seconds: float, told: Callable[[str], None]) -> Ledger:
-    """Everything at least once, and the rounds again until the seconds are over."""
-    events: list[str] = []
+class Queue(NamedTuple):
+    """Three NATS servers, a bridge that fills their stream, and a worker that empties it to ``sink``."""
 
-    def tell(what: str) -> None:
-        events.append(what)
-        told(what)
+    servers: list[NatsServer]
+    spool: str
+    port: int
+    entrance: Bridge
 
-    port = free_port()
-    sink = f"grpc://127.0.0.1:{port}"
+    @property
+    def sink(self) -> str:
+        """The log service, which whoever uses this starts at ``port``."""
+        return f"grpc://127.0.0.1:{self.port}"
+
+    def load(self) -> Load:
+        """Writers to the bridge."""
+        return Load([str(self.entrance.client.base_url)], durable=True)
+
+    def empty(self) -> None:
+        """Returns once nothing waits in the stream."""
+        until(lambda: not self.entrance.client.get(f"{API}/stats").json()["spool"]["entries"])
+
+
+@contextlib.contextmanager
+def queue(folder: Path) -> Iterator[Queue]:
+    """All of it, in folders of their own; "one" is left for a worker that is to be killed."""
     for name in ("bridge", "one", "two"):
         (folder / name).mkdir()
-    ends_s = time.monotonic() + seconds
+    port = free_port()
+    sink = f"grpc://127.0.0.1:{port}"
     with nats_cluster(folder) as servers, contextlib.ExitStack() as stack:
         spool = spool_url(servers, stream="logs", replicas=3, deliver="false", ack_wait_s=3)
         entrance = stack.enter_context(
             bridge(folder / "bridge", sink, LOGBRIDGE_ACK="durable", LOGBRIDGE_SPOOL=spool)
         )
         until(lambda: entrance.client.get("/readyz").status_code == 200)
-        service = stack.enter_context(_service(folder, port))
         stack.enter_context(worker(folder / "two", spool, sink))
-        with Load([str(entrance.client.base_url)]) as load:
-            while True:
-                _round(folder, port, sink, spool, servers, service, load, tell)
-                if time.monotonic() >= ends_s:
-                    break
-        until(lambda: not entrance.client.get(f"{API}/stats").json()["spool"]["entries"])
-        service.away()
+        yield Queue(servers, spool, port, entrance)
+
+
+def run(folder: Path, seconds: float, told: Callable[[str], None]) -> Ledger:
+    """Everything at least once, and the rounds again until the seconds are over."""
+    tell = Teller(told)
+    ends_s = time.monotonic() + seconds
+    with queue(folder) as scene:
+        with _service(folder, scene.port) as service:
+            with scene.load() as load:
+                while True:
+                    _round(folder, scene, service, load, tell)
+                    if time.monotonic() >= ends_s:
+                        break
+            scene.empty()
         found = stored(folder)
-    return ledger_of(load, found, folder, events)
+    return ledger_of(load, found, folder, tell.events)
 
 
 def ledger_of(load: Load, found: Counter[str], folder: Path, events: list[str]) -> Ledger:
@@ -185,19 +157,11 @@ def _service(folder: Path, port: int) -> Iterator[_Service]:
         service.away()
 
 
-def _round(
-    folder: Path,
-    port: int,
-    sink: str,
-    spool: str,
-    servers: list[NatsServer],
-    service: _Service,
-    load: Load,
-    tell: Callable[[str], None],
-) -> None:
+def _round(folder: Path, scene: Queue, service: _Service, load: Load, tell: Teller) -> None:
+    servers = scene.servers
     until(lambda: any(server.leads("logs") for server in servers))
     follower = next(server for server in servers if not server.leads("logs"))
-    with worker(folder / "one", spool, sink) as doomed:
+    with worker(folder / "one", scene.spool, scene.sink) as doomed:
         load.more(300)
         tell(f"{follower.name} killed")
         follower.kill()

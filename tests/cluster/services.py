@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.cluster.load import Load
+from tests.cluster.load import BATCH, Load, Teller
 from tests.integration.processes import bridge, free_port, log_service, until
 from tests.integration.served import API
 
@@ -94,13 +94,8 @@ class Outage(NamedTuple):
 
 def run(folder: Path, seconds: float, told: Callable[[str], None]) -> ServicesLedger:
     """Each of them in turn, at least one, until the seconds are over."""
-    events: list[str] = []
     outages: list[Outage] = []
-
-    def tell(what: str) -> None:
-        events.append(what)
-        told(what)
-
+    tell = Teller(told)
     ends_s = time.monotonic() + seconds
     with Services(folder) as services, contextlib.ExitStack() as stack:
         settings = {"LOGBRIDGE_SPOOL": "sqlite:///spool"}
@@ -132,7 +127,7 @@ def run(folder: Path, seconds: float, told: Callable[[str], None]) -> ServicesLe
             load.__exit__()
         until(lambda: not entrance.client.get(f"{API}/stats").json()["spool"]["entries"])
         found = services.stored()
-    return _ledger(loads, outages, found, tuple(events))
+    return _ledger(loads, outages, found, tuple(tell.events))
 
 
 def _more(loads: list[Load], count: int) -> None:
@@ -150,7 +145,7 @@ def _ledger(
         [answer for answer in answers if outage.killed_s <= answer.ended_s <= outage.found_s]
         for outage in outages
     ]
-    during = sum(map(len, of_outages)) * 10
+    during = sum(map(len, of_outages)) * BATCH
     refused_then = sum(answer.refused for part in of_outages for answer in part)
     recoveries = [
         max((answer.began_s - outage.killed_s for answer in part if answer.refused), default=0.0)

@@ -23,21 +23,8 @@ from benchmarks.rounds import Round
 from benchmarks.scenarios import BY_NAME
 from msgspec.structs import asdict, replace
 
-KNOWN = Costs(
-    request_us=60.0,
-    rpc_us=400.0,
-    log_us=12.0,
-    byte_ns=3.0,
-    disk_request_us=70.0,
-    disk_log_us=10.0,
-    client_us=15.0,
-    peer_us=120.0,
-    service_log_us=32.0,
-    worker_kib=80_000.0,
-    flight_kib=13.0,
-    connection_kib=12.0,
-    entry_bytes=len(bodies.body(1)),
-)
+from tests.unit.capacity_costs import KNOWN
+
 ASSUMED = Assumptions()
 DURABLE_LOGS = Asked(logs_s=50_000.0, keeps=Keeps.JETSTREAM)
 

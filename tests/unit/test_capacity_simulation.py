@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 from benchmarks.capacity.assumptions import Assumptions
-from benchmarks.capacity.costs import Costs
 from benchmarks.capacity.simulation.arrivals import Arrivals, OpenWorld, Shape, exponential, poisson
 from benchmarks.capacity.simulation.clock import Clock, Loop
 from benchmarks.capacity.simulation.sink import Sink
@@ -21,24 +20,12 @@ from benchmarks.capacity.simulation.system import (
     drained_s,
 )
 from benchmarks.capacity.simulation.tally import Request, Tally
+from msgspec.structs import replace
 
 from logbridge.domain.policy import AdmissionPolicy, BreakerPolicy, CoalescePolicy, DeadlinePolicy
+from tests.unit.capacity_costs import KNOWN
 
-COSTS = Costs(
-    request_us=60.0,
-    rpc_us=400.0,
-    log_us=12.0,
-    byte_ns=3.0,
-    disk_request_us=70.0,
-    disk_log_us=10.0,
-    client_us=15.0,
-    peer_us=120.0,
-    service_log_us=32.0,
-    worker_kib=80_000.0,
-    flight_kib=13.0,
-    connection_kib=12.0,
-    entry_bytes=300,
-)
+COSTS = replace(KNOWN, entry_bytes=300)
 ASSUMED = Assumptions()
 SIZES = {
     Keeps.SERVICE: Size(2, 3),
