@@ -112,7 +112,10 @@ class NamedMembers(Members):
 async def resolved(host: str, port: int) -> list[str]:
     """All addresses of a name, as host:port in their order. Raises OSError."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a name that DNS cannot have
+        raise OSError(f"it is no name: {error}") from None
     return sorted(
         f"[{to[0]!s}]:{port}" if family == socket.AF_INET6 else f"{to[0]!s}:{port}"
         for family, _, _, _, to in found

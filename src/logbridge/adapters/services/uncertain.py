@@ -1,5 +1,6 @@
 """Uncertain: which log service may have an entry already, so that it goes there again and nowhere else."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -7,6 +8,11 @@ from msgspec import Struct
 
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Cause, Unknown
+
+logger = logging.getLogger(__name__)
+
+# Of those that are forgotten the first is told, and then one of so many.
+_TOLD_EVERY = 10_000
 
 
 class Whereabouts(Struct, frozen=True):
@@ -17,7 +23,7 @@ class Whereabouts(Struct, frozen=True):
 
 
 class Uncertain:
-    """Entries whose outcome is unknown, by service and id; beyond entries_max the oldest is forgotten.
+    """Entries whose outcome is unknown, by service and id. Beyond entries_max the oldest is forgotten.
 
     forgotten: int, how many were: each of them, sent again, may be stored twice.
     """
@@ -44,7 +50,16 @@ class Uncertain:
         self._places.move_to_end(key)
         if len(self._places) > self._entries_max:
             self._places.popitem(last=False)
-            self.forgotten += 1
+            self._tell_of_one_forgotten()
+
+    def _tell_of_one_forgotten(self) -> None:
+        if not self.forgotten % _TOLD_EVERY:
+            logger.warning(
+                "the outcome of more than %d logs is unknown: of the oldest it is forgotten which log "
+                "service may have them, and sent again they may be stored twice",
+                self._entries_max,
+            )
+        self.forgotten += 1
 
     def settle(self, entries: Iterable[LogEntry]) -> None:
         """What became of these is known, or nobody can tell any more."""

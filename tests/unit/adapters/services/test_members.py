@@ -124,3 +124,5 @@ async def test_addresses_of_a_name() -> None:
     assert await resolved("::1", 50051) == ["[::1]:50051"]
     with pytest.raises(socket.gaierror):
         await resolved("no-such-name.invalid", 50051)
+    with pytest.raises(OSError, match="no name"):
+        await resolved("x" * 64 + ".test", 50051)

@@ -1,5 +1,7 @@
 """Which log service may have an entry already."""
 
+import pytest
+
 from logbridge.adapters.services.uncertain import Uncertain, still_unknown
 from logbridge.domain.outcome import Cause
 from tests.factories import make_entry
@@ -18,15 +20,21 @@ def test_it_remembers_where_an_entry_may_be() -> None:
     assert not uncertain
 
 
-def test_beyond_its_limit_the_oldest_is_forgotten_and_counted() -> None:
-    """What was noted again counts as new."""
+def test_beyond_its_limit_the_oldest_is_forgotten_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted, and the first one is in the log. What was noted again counts as new."""
     uncertain = Uncertain(2)
     one, two, three = (make_entry(id=name) for name in ("one", "two", "three"))
     for entry in (one, two, one, three):
         uncertain.note(entry, "a:1", Cause.NO_ANSWER)
     assert (len(uncertain), uncertain.forgotten) == (2, 1)
-    assert uncertain.where(two) is None
-    assert uncertain.where(one) is not None
+    uncertain.note(two, "a:1", Cause.NO_ANSWER)
+    assert uncertain.forgotten == 2
+    assert [record.message for record in caplog.records] == [
+        "the outcome of more than 2 logs is unknown: of the oldest it is forgotten which log service "
+        "may have them, and sent again they may be stored twice"
+    ]
+    assert uncertain.where(two) is not None
+    assert uncertain.where(one) is None
 
 
 def test_an_entry_that_waits_for_its_log_service_stays_unknown() -> None:
