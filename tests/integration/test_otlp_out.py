@@ -176,7 +176,7 @@ async def test_check_direct(tmp_path: Path) -> None:
         ),
         (
             {"LOGBRIDGE_SINK": "otlp+http://localhost:1", "LOGBRIDGE_SINK_CA": "ca.pem"},
-            "LOGBRIDGE_SINK_CA=ca.pem: is for grpcs://host:port, otlps://host:port and otlp+https://",
+            "LOGBRIDGE_SINK_CA=ca.pem: is for grpcs://host:port, grpcs+dns://name:port, otlps://host:port and otlp+https://",
         ),
     ],
 )

@@ -2921,7 +2921,7 @@ export interface operations {
                 "metadata.user_id"?: string;
             };
             header?: {
-                /** @description The id of the last event seen. */
+                /** @description The id of the last event seen; empty for none. */
                 "Last-Event-ID"?: string;
             };
             path?: never;

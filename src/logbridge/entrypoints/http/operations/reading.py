@@ -77,8 +77,8 @@ _HISTOGRAM = HistogramResult(
 )
 _RESUME = Parameter(
     "Last-Event-ID",
-    "The id of the last event seen.",
-    {"type": "string", "pattern": f"^[0-9]{{1,{PLACE_DIGITS_MAX}}}$"},
+    "The id of the last event seen; empty for none.",
+    {"type": "string", "pattern": f"^[0-9]{{0,{PLACE_DIGITS_MAX}}}$"},
     "header",
 )
 
