@@ -19,7 +19,7 @@ from logbridge.entrypoints.settings import Settings
 from logbridge.entrypoints.sinks import open_sink
 from tests.cluster.services import Services, run
 from tests.factories import make_entry, soon
-from tests.integration.processes import Bridge, bridge, held_port, log_service, until
+from tests.integration.processes import Bridge, bridge, free_port, held_port, log_service, until
 from tests.integration.served import API
 from tests.integration.test_bad_times import own_hosts
 from tests.integration.test_grpc_sink import serving
@@ -79,7 +79,7 @@ async def test_a_connection_is_renewed_through_a_load_balancer() -> None:
         servers = [await stack.enter_async_context(serving(store)) for store in stores]
         balancer = await stack.enter_async_context(round_robin([server.port for server in servers]))
         sink = open_sink(
-            Settings(sink=f"grpc://127.0.0.1:{balancer}", sink_connection_age_s=0.05), Measures()
+            Settings(sink=f"grpc://127.0.0.1:{balancer.port}", sink_connection_age_s=0.05), Measures()
         )
         async with asyncio.timeout(30):
             while not all(store.entries for store in stores):
@@ -88,27 +88,59 @@ async def test_a_connection_is_renewed_through_a_load_balancer() -> None:
         await sink.aclose()
 
 
+async def test_a_connection_that_cannot_be_renewed_stays() -> None:
+    """Where no further connection comes about, calls go on over the one that is there."""
+    nobody = [free_port()] * 50
+    async with serving(MemorySink()) as server, round_robin([server.port, *nobody]) as balancer:
+        sink = open_sink(
+            Settings(sink=f"grpc://127.0.0.1:{balancer.port}", sink_connection_age_s=0.05), Measures()
+        )
+        async with asyncio.timeout(30):
+            while balancer.connections < 2:
+                (outcome,) = await sink.write([make_entry()], deadline=soon())
+                assert isinstance(outcome, Accepted)
+        for _ in range(20):
+            (outcome,) = await sink.write([make_entry()], deadline=soon())
+            assert isinstance(outcome, Accepted)
+        await sink.aclose()
+
+
+class Balancer:
+    """A TCP load balancer: the first connection goes to the first port, the next one to the next."""
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        self.connections = 0
+        self.port = 0
+        self._ports = ports
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hand on both ways; a port at which nobody listens ends the connection."""
+        port = self._ports[self.connections % len(self._ports)]
+        self.connections += 1
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            writer.close()
+            return
+        await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
 @contextlib.asynccontextmanager
-async def round_robin(ports: Sequence[int]) -> AsyncIterator[int]:
-    """A TCP load balancer: each connection goes to the next port. Gives its own."""
-    made = 0
-
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            while data := await reader.read(65_536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal made
-        made += 1
-        there, back = await asyncio.open_connection("127.0.0.1", ports[made % len(ports)])
-        await asyncio.gather(pipe(reader, back), pipe(there, writer))
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+async def round_robin(ports: Sequence[int]) -> AsyncIterator[Balancer]:
+    """A running one."""
+    balancer = Balancer(ports)
+    server = await asyncio.start_server(balancer.connected, "127.0.0.1", 0)
+    balancer.port = server.sockets[0].getsockname()[1]
     async with server:
-        yield server.sockets[0].getsockname()[1]
+        yield balancer
 
 
 def test_one_of_three_is_killed_under_load(tmp_path: Path) -> None:

@@ -34,11 +34,13 @@ def end_at_once(number: int) -> NoReturn:
 class Terminal:
     """The terminal that this process began in, if there is one.
 
-    SIGHUP has two meanings, and this tells them apart: a terminal that was closed, and "reload".
+    SIGHUP has two meanings, and this tells them apart: a terminal that was closed, and "reload". Whoever had
+    SIGHUP ignored (nohup) wants to outlive it. To be made before SIGHUP has a handler.
     """
 
     def __init__(self) -> None:
-        self._files = [file for file in range(3) if os.isatty(file)]
+        outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._files = [] if outlives else [file for file in range(3) if os.isatty(file)]
 
     @property
     def hung_up(self) -> bool:

@@ -178,7 +178,7 @@ class Connection:
 
     def _opened(self) -> _Line:
         if self._credentials is not None and self._credentials.renew():
-            for line in (self._line, self._coming):
+            for line in self._lines():
                 self._retire(line)
             self._line = self._coming = None
         if self._line is None:
@@ -197,9 +197,11 @@ class Connection:
             return grpc.aio.insecure_channel(self.address, options=self._options)
         return grpc.aio.secure_channel(self.address, self._credentials.current, options=self._options)
 
-    def _retire(self, line: _Line | None) -> None:
-        if line is None:
-            return
+    def _lines(self) -> list[_Line]:
+        """The one in use, and the one that is to take its place, as far as they are there."""
+        return [line for line in (self._line, self._coming) if line is not None]
+
+    def _retire(self, line: _Line) -> None:
         self.generation += 1
         self._old_lines.add(line)
         self._close_if_unused(line)
@@ -222,19 +224,19 @@ class Connection:
         # the old one broke before the peer saw it.
         while True:
             state = line.channel.get_state()
-            if line is self._coming:
-                self._replace_by(line, state)
+            if line is self._coming and self._line is not None:
+                self._replace(self._line, line, state)
             await line.channel.wait_for_state_change(state)
             if state is grpc.ChannelConnectivity.READY:
                 self.generation += 1
 
-    def _replace_by(self, coming: _Line, state: grpc.ChannelConnectivity) -> None:
+    def _replace(self, in_use: _Line, coming: _Line, state: grpc.ChannelConnectivity) -> None:
         """Take the one that came in place of the one in use, which stays if nobody could be reached."""
         if state is grpc.ChannelConnectivity.READY:
-            old, self._line, self._coming = self._line, coming, None
-            self._retire(old)
-        elif state is grpc.ChannelConnectivity.TRANSIENT_FAILURE and self._line is not None:
-            self._line.until_s = self.monotonic() + self._age_s
+            self._retire(in_use)
+            self._line, self._coming = coming, None
+        elif state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            in_use.until_s = self.monotonic() + self._age_s
             self._coming = None
             self._retire(coming)
 
@@ -242,7 +244,7 @@ class Connection:
         """Let what is in use end, then close the channel; streams end with it."""
         self.closing = True
         await self.in_use.idle()
-        lines = {*self._old_lines, *(line for line in (self._line, self._coming) if line is not None)}
+        lines = {*self._old_lines, *self._lines()}
         self._old_lines.clear()
         await asyncio.gather(*(line.aclose() for line in lines), *self._closing)
 
