@@ -211,6 +211,31 @@ def test_a_terminal_that_is_closed_ends_it(tmp_path: Path, arguments: tuple[str,
             process.communicate()
 
 
+@pytest.mark.parametrize("arguments", [(), ("--workers", "2")])
+def test_who_had_hangups_ignored_outlives_the_terminal(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """As nohup does: the terminal is closed, and it serves on."""
+    ours, theirs = pty.openpty()
+    ignoring = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
+    settings = {"LOGBRIDGE_SINK": "grpc://127.0.0.1:1", "HOST": "127.0.0.1"}
+    process = start(tmp_path, "serve", "--port", "0", *arguments, before=ignoring, stdin=theirs, **settings)
+    os.close(theirs)
+    try:
+        assert process.stdout is not None
+        url = read_until(process.stdout, r"listens at (http://[\d.:]+),")[1]
+        until(lambda: httpx.get(f"{url}/readyz", timeout=DEADLINE_S).status_code == 200)
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        # The line that it writes instead shows that the signal was heard.
+        assert process.stderr is not None
+        read_until(process.stderr, "SIGHUP")
+        assert httpx.get(f"{url}/readyz", timeout=DEADLINE_S).status_code == 200
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_rate_holds_for_all_workers(tmp_path: Path) -> None:
     """Three workers let through what one would, whichever is asked."""
     with (
