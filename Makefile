@@ -63,9 +63,11 @@ nats: # nats-server for the tests of the spool in JetStream, where this user may
 	@command -v nats-server >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 	  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nats-server >/dev/null; } || true
 
+# Else each process that a test starts would compile all of logbridge anew, where the machine forbids to keep it.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.dev browser nginx caddy prometheus systemd node nats ## all tests, with coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term $(ARGS)
 
 faketime: # libfaketime, which steps the clock of a process, where this user may install it
 	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \

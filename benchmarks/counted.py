@@ -15,7 +15,7 @@ from benchmarks import bodies
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Outcome
 from logbridge.domain.ports import Deadline, SinkHealth
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.settings import Settings
 
@@ -95,7 +95,7 @@ async def count_work() -> CountedWork:
     """Count it. Raises RuntimeError if a request fails."""
     sink = IdleSink()
     settings = Settings(request_timeout_s=120, attempt_timeout_s=120)
-    app = create_app(make_container(settings, sink))
+    app = create_app(Container(settings, sink))
     body = bodies.body(1)
 
     async def writes(count: int) -> None:

@@ -17,7 +17,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Mount, Route
 
 from logbridge.adapters.memory import MemorySink
-from logbridge.entrypoints.container import close, make_container
+from logbridge.entrypoints.container import Container, close
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.settings import Settings
 from tests.integration.browser import HOST, Visit, open_chromium
@@ -162,7 +162,7 @@ class Scripted:
 async def scripted_bridge() -> AsyncIterator[tuple[Visit, Scripted, int]]:
     """A browser, and a bridge whose concurrent test is scripted, with its port."""
     script = Scripted()
-    container = make_container(Settings(open=frozenset({"read", "test"})), MemorySink())
+    container = Container(Settings(open=frozenset({"read", "test"})), MemorySink())
     test = Route(f"{API}/concurrent-test", script.answer, methods=["POST"])
     async with serving(Starlette(routes=[test, Mount("/", create_app(container))])) as port:
         # It is closed first: its stream of statistics would hold up the server's end.

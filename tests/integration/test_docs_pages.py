@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from logbridge.adapters.memory import MemorySink
-from logbridge.entrypoints.container import close, make_container
+from logbridge.entrypoints.container import Container, close
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.docs_pages import docs_routes, vendored_packages
 from logbridge.entrypoints.settings import Settings, load
@@ -47,7 +47,7 @@ def sink() -> MemorySink:
 @pytest.fixture
 async def port(sink: MemorySink) -> AsyncIterator[int]:
     """A running bridge."""
-    container = make_container(load({}, {}, None), sink)
+    container = Container(load({}, {}, None), sink)
     async with serving(create_app(container)) as port:
         yield port
 
@@ -105,7 +105,7 @@ async def test_redoc_shows_the_api(visit: Visit, port: int) -> None:
 async def test_pages_work_behind_a_path_prefix(visit: Visit) -> None:
     """Under a prefix that a proxy adds, and with paths of its own choice, a page finds all that it needs."""
     settings = Settings(docs_path="/help/api", redoc_path="/read/it/here", openapi_path="/spec/openapi.json")
-    container = make_container(settings, MemorySink())
+    container = Container(settings, MemorySink())
     app = Starlette(routes=[Mount("/behind/a/proxy", create_app(container))])
     async with serving(app) as port:
         for path in (settings.docs_path, settings.redoc_path):

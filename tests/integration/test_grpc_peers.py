@@ -17,7 +17,7 @@ from logbridge.adapters.memory import MemorySink
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.ports import LogSink
-from logbridge.entrypoints.container import Container, close, make_container
+from logbridge.entrypoints.container import Container, close
 from logbridge.entrypoints.settings import Settings
 from tests.factories import make_entry, soon
 from tests.integration.field_peer import FieldPeer
@@ -130,7 +130,7 @@ class TestHonouringIds:
 @contextlib.asynccontextmanager
 async def delivered_to(address: str) -> AsyncIterator[Container]:
     """The parts of a bridge in front of a log service; ``delivered`` is its chain."""
-    container = make_container(Settings(sink=f"grpc://{address}", retry_budget_s=30.0))
+    container = Container(Settings(sink=f"grpc://{address}", retry_budget_s=30.0))
     try:
         yield container
     finally:
@@ -173,7 +173,7 @@ class TestUnknownOutcomes:
             monkeypatch.setattr(Connection, "_watch", _never)
         old, new = FieldPeer(honours_ids=True), FieldPeer()
         async with old, delivered_to(old.address) as container:
-            chain = container.delivered()
+            chain = container.delivered
             assert isinstance(await write(chain, make_entry(message="known")), Accepted)
             async with lost_at(old, chain, make_entry(message="lost")) as writing:
                 await new.start(port_of(old))
@@ -190,7 +190,7 @@ class TestUnknownOutcomes:
         async with (
             old,
             delivered_to(old.address) as container,
-            lost_at(old, container.delivered(), make_entry(message="lost")) as writing,
+            lost_at(old, container.delivered, make_entry(message="lost")) as writing,
             serving(store, port_of(old)),
         ):
             outcome = await asyncio.wait_for(writing, 30)
@@ -203,8 +203,8 @@ class TestUnknownOutcomes:
         peer = FieldPeer(honours_ids=True, refuses=lambda message: next(lost, None) if message else None)
         peer_known = make_entry(message="")
         async with peer, delivered_to(peer.address) as container:
-            assert isinstance(await write(container.delivered(), peer_known), Accepted)
-            assert isinstance(await write(container.delivered(), make_entry(message="again")), Accepted)
+            assert isinstance(await write(container.delivered, peer_known), Accepted)
+            assert isinstance(await write(container.delivered, make_entry(message="again")), Accepted)
         assert peer.calls == ["WriteLog"] * 4
         assert messages_of(peer) == ["", "again"]
 
@@ -217,7 +217,7 @@ class TestUnknownOutcomes:
             return StatusCode.ABORTED, "once more"
 
         async with FieldPeer(refuses=refuses) as peer, delivered_to(peer.address) as container:
-            outcome = await write(container.delivered(), make_entry(message="lost"))
+            outcome = await write(container.delivered, make_entry(message="lost"))
         assert isinstance(outcome, Unknown)
         assert "does not honour ids" in outcome.reason
         assert sent == ["lost"]
@@ -326,7 +326,7 @@ class TestRetryInfo:
         """The chain waits as long as it is asked to: beyond its budget it answers at once, with that time."""
         answers: Any = {"WriteLog": (StatusCode.RESOURCE_EXHAUSTED, "", ((DETAILS, retry_info(40)),))}
         async with FieldPeer(answers=answers) as peer, delivered_to(peer.address) as container:
-            outcome = await write(container.delivered(), make_entry())
+            outcome = await write(container.delivered, make_entry())
         assert isinstance(outcome, Failed)
         assert outcome.retry_after_s == 40
         assert peer.calls == ["WriteLog"]

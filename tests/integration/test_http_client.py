@@ -334,7 +334,7 @@ def test_it_is_light() -> None:
 import sys
 from logbridge.http import Client
 Client("http://127.0.0.1:1").close()
-heavy = {"grpc", "google", "starlette", "uvicorn", "dependency_injector", "cyclopts", "prometheus_client",
+heavy = {"grpc", "google", "starlette", "uvicorn", "cyclopts", "prometheus_client",
          "logbridge.entrypoints.container"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """

@@ -16,7 +16,7 @@ from logbridge.adapters.memory import MemorySink, Step, fail, hang, lose, refuse
 from logbridge.domain.access import Key
 from logbridge.domain.errors import QueryNotSupported, QueryRefused, ReaderUnavailable
 from logbridge.domain.ports import LogSink
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.export import NDJSON
 from logbridge.entrypoints.http.openapi import openapi_document
@@ -148,7 +148,7 @@ async def test_a_lost_connection_is_a_documented_504() -> None:
 
 async def test_a_bridge_that_has_not_started_is_a_documented_503() -> None:
     """Before the application has started, readyz answers as documented."""
-    transport = httpx.ASGITransport(create_app(make_container(FAST, MemorySink())))
+    transport = httpx.ASGITransport(create_app(Container(FAST, MemorySink())))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         answer = await client.get("/readyz")
     assert answer.status_code == 503

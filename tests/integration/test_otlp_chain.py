@@ -12,7 +12,7 @@ from logbridge.adapters.memory import MemorySink
 from logbridge.adapters.otlp.grpc_sink import OtlpGrpcSink
 from logbridge.domain.entry import LogLevel
 from logbridge.domain.outcome import Accepted, Cause, Refused, Unknown
-from logbridge.entrypoints.container import close, make_container
+from logbridge.entrypoints.container import Container, close
 from logbridge.entrypoints.settings import Settings
 from tests.factories import make_entry, soon
 from tests.integration.processes import bridge, free_port, log_service
@@ -59,8 +59,8 @@ async def test_of_a_batch_with_a_conflict_the_others_are_accepted_in_the_end() -
     """Where ids are honoured the chain sends an unclear batch again, record by record."""
     store, stored, new = MemorySink(), make_entry(), make_entry()
     async with serving(store) as server:
-        container = make_container(Settings(sink=f"otlp://127.0.0.1:{server.port}"))
-        chain = container.delivered()
+        container = Container(Settings(sink=f"otlp://127.0.0.1:{server.port}"))
+        chain = container.delivered
         assert list(await chain.write([stored], deadline=soon())) == [Accepted(stored.id)]
         conflict = make_entry(id=stored.id, message="other")
         guilty, accepted = await chain.write([conflict, new], deadline=soon(20))

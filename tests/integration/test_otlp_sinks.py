@@ -20,7 +20,7 @@ from logbridge.domain.outcome import Accepted, Cause, Failed, Refused, Unknown
 from logbridge.domain.policy import BatchPolicy
 from logbridge.domain.ports import Deadline, LogSink
 from logbridge.domain.trace import Trace
-from logbridge.entrypoints.container import close, make_container
+from logbridge.entrypoints.container import Container, close
 from logbridge.entrypoints.settings import Settings
 from logbridge.entrypoints.sinks import reader_of
 from tests.factories import coalesces, make_entry, soon
@@ -75,10 +75,8 @@ class TestChain(_WriteOnly):
     async def sink(self, way: str) -> AsyncIterator[LogSink]:
         async with collector(way) as peer:
             scheme = "otlp" if way == "grpc" else "otlp+http"
-            container = make_container(
-                Settings(sink=f"{scheme}://127.0.0.1:{peer.port}", coalesce=coalesces())
-            )
-            yield container.delivered()
+            container = Container(Settings(sink=f"{scheme}://127.0.0.1:{peer.port}", coalesce=coalesces()))
+            yield container.delivered
             await close(container)
 
 

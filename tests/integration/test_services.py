@@ -14,7 +14,7 @@ from logbridge.adapters.memory import MemorySink
 from logbridge.domain.measures import Measures
 from logbridge.domain.outcome import Accepted
 from logbridge.domain.ports import LogSink
-from logbridge.entrypoints.container import close, make_container
+from logbridge.entrypoints.container import Container, close
 from logbridge.entrypoints.settings import Settings
 from logbridge.entrypoints.sinks import open_sink
 from tests.cluster.services import Services, run
@@ -64,8 +64,8 @@ class TestChainOverSeveralServices(SinkContract):
     @pytest.fixture
     async def sink(self) -> AsyncIterator[LogSink]:
         async with three_stores() as (_, ports):
-            container = make_container(Settings(sink=url_of(ports)))
-            yield container.delivered()
+            container = Container(Settings(sink=url_of(ports)))
+            yield container.delivered
             await close(container)
 
 

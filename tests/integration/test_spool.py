@@ -28,7 +28,8 @@ from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import StoreError
 from logbridge.domain.outcome import Accepted, Cause, Failed, Refused
 from logbridge.domain.ports import LogSink
-from logbridge.entrypoints.container import close, make_container, new_id, start, utc_now
+from logbridge.entrypoints.clock import new_id, utc_now
+from logbridge.entrypoints.container import Container, close, start
 from logbridge.entrypoints.settings import Settings
 from tests.factories import make_entry, soon
 from tests.sink_contract import SinkContract
@@ -84,8 +85,8 @@ class TestDurableChain(SinkContract):
 
     @pytest.fixture
     async def sink(self, directory: Path) -> AsyncIterator[LogSink]:
-        container = make_container(Settings(ack="durable", spool=f"sqlite:///{directory}"), MemorySink())
-        chain = container.durable()
+        container = Container(Settings(ack="durable", spool=f"sqlite:///{directory}"), MemorySink())
+        chain = container.durable
         assert chain is not None
         start(container)
         yield chain

@@ -332,11 +332,11 @@ main()
 """
 _UNUSED = """
 import sys
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.server import serve
 from logbridge.entrypoints.settings import Settings
-create_app(make_container(Settings(sink="memory://")))
+create_app(Container(Settings(sink="memory://")))
 # Not the API: a library may import that where it is installed, as FastAPI does.
 print([name for name in sys.modules if name in ("logbridge.adapters.otel", "opentelemetry.sdk", "requests")])
 """

@@ -16,7 +16,7 @@ from logbridge.domain.errors import InvalidRequest
 from logbridge.domain.load_run import LoadTestPlan, LoadTestReport, run_load_test, sample_drafts
 from logbridge.domain.outcome import Accepted, Failed, Outcome
 from logbridge.domain.policy import RequestLimits
-from logbridge.entrypoints.container import utc_now
+from logbridge.entrypoints.clock import utc_now
 from logbridge.entrypoints.http.decode import decode_json
 from logbridge.entrypoints.http.schema import ConcurrentTestRequest, load_test_result
 from logbridge.entrypoints.python.sync_client import LogServiceClient

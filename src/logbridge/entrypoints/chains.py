@@ -95,14 +95,12 @@ def build_durable(spooler: Spooler | None, settings: Settings, in_flight: InFlig
     return None if spooler is None else Admission(spooler, build_admission_policy(settings), in_flight)
 
 
-def build_patient(chain: Admission | None, settings: Settings, measures: Measures) -> Retry | None:
-    """A chain for streams: admission → timeout → retry. None without one.
+def build_patient(chain: Admission, settings: Settings, measures: Measures) -> Retry:
+    """A chain for streams: admission → timeout → retry.
 
     There is nobody who waits for a line of a stream: it waits for room, and for a log service that is away,
     as long as its batch has time. Each try has no longer than any other write.
     """
-    if chain is None:
-        return None
     return Retry(
         Timeout(chain, settings.request_timeout_s, time.monotonic),
         RetryPolicy(budget_s=_ANY_BUDGET_S, backoff_max_s=_STREAM_BACKOFF_MAX_S),

@@ -1,14 +1,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from dependency_injector import providers
 
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.entry import classify
 from logbridge.domain.outcome import Accepted
 from logbridge.domain.ports import LogSink
-from logbridge.entrypoints.container import close, make_container, open_store
+from logbridge.entrypoints.container import Container, close
 from logbridge.entrypoints.settings import Settings
+from logbridge.entrypoints.stores import open_store
 from tests.factories import coalesces
 from tests.sink_contract import SinkContract
 
@@ -22,17 +22,17 @@ class TestDeliveredChain(SinkContract):
 
     @pytest.fixture
     async def sink(self) -> AsyncIterator[LogSink]:
-        container = make_container(Settings(coalesce=coalesces()), MemorySink())
-        chain = container.delivered()
+        container = Container(Settings(coalesce=coalesces()), MemorySink())
+        chain = container.delivered
         yield chain
         await chain.aclose()
 
 
-async def test_a_test_overrides_the_sink_in_one_line() -> None:
-    """What is overridden is what every write goes to, and what closing closes."""
-    container = make_container(Settings())
-    container.sink.override(providers.Object(sink := MemorySink()))
-    assert isinstance(await container.bridge().write(classify({"message": "m", "log_id": "a"})), Accepted)
+async def test_a_test_sets_the_sink_in_one_line() -> None:
+    """What is set is what every write goes to, and what closing closes."""
+    container = Container(Settings())
+    container.sink = sink = MemorySink()
+    assert isinstance(await container.bridge.write(classify({"message": "m", "log_id": "a"})), Accepted)
     assert [entry.id for entry in sink.entries] == ["a"]
     await close(container)
     assert sink.closed

@@ -8,9 +8,9 @@ import pytest
 from logbridge.domain.errors import InvalidSetting
 from logbridge.domain.policy import QueuePolicy
 from logbridge.entrypoints.cli import run
-from logbridge.entrypoints.container import holding_spool, open_inventory
 from logbridge.entrypoints.settings import Settings, explain, load
 from logbridge.entrypoints.settings.queue_url import parse_queue_url
+from logbridge.entrypoints.spools import holding_spool, open_inventory
 
 
 def test_defaults() -> None:

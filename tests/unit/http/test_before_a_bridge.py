@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from logbridge import MemorySink, accept, fail, lose, refuse
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.http import AsyncClient, BridgeError, OutcomeUnknown, Refused, Unavailable
 from tests.unit.entrypoints.http.serving import FAST
@@ -17,7 +17,7 @@ from tests.unit.entrypoints.http.serving import FAST
 @asynccontextmanager
 async def before(sink: MemorySink, **settings: Any) -> AsyncIterator[AsyncClient]:
     """A client of a bridge over ``sink``."""
-    app = create_app(make_container(FAST, sink))
+    app = create_app(Container(FAST, sink))
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000))
     async with (
         app.router.lifespan_context(app),

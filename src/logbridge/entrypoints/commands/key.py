@@ -9,10 +9,11 @@ from cyclopts import App, Parameter
 from logbridge.adapters.keys.ring import new_key
 from logbridge.domain.access import Key, Scope
 from logbridge.domain.timestamp import epoch_us, rfc3339_utc
+from logbridge.entrypoints.clock import now_us, utc_now
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit, UsageError
-from logbridge.entrypoints.container import keys_file, now_us, utc_now
 from logbridge.entrypoints.settings import Settings, load, parse_rate
+from logbridge.entrypoints.stores import keys_file
 
 key = App(
     name="key",

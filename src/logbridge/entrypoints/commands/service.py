@@ -6,7 +6,7 @@ import signal
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit
 from logbridge.entrypoints.commands.options import SettingFlags, given, told_unknown
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.exposure import warn_of_open_doors
 from logbridge.entrypoints.own_log import begin_logging
 from logbridge.entrypoints.process import collect_garbage_rarely
@@ -33,14 +33,14 @@ async def _serve(settings: Settings) -> None:
     from logbridge.entrypoints.log_service import LogServiceServer
 
     stopping = stop_event()
-    container = make_container(settings)
-    store = container.store()
+    container = Container(settings)
+    store = container.store
     server = LogServiceServer(
         store,
         host=settings.service_host,
         port=settings.grpc_server_port,
-        maker=container.maker(),
-        keys=container.keys(),
+        maker=container.maker,
+        keys=container.keys,
         tls=service_files(settings),
         message_bytes_max=settings.grpc_message_bytes_max,
     )

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit
 from logbridge.entrypoints.commands.options import SettingFlags, given
-from logbridge.entrypoints.container import close, make_container
+from logbridge.entrypoints.container import Container, close
 from logbridge.entrypoints.settings import Settings, explain, load
 
 
@@ -28,7 +28,7 @@ async def _served_document(settings: Settings) -> bytes:
     # The server's own answer, asked inside this process, so that the two can never differ.
     from logbridge.entrypoints.http.app import create_app
 
-    container = make_container(msgspec.structs.replace(settings, sink="memory://"))
+    container = Container(msgspec.structs.replace(settings, sink="memory://"))
     transport = httpx.ASGITransport(create_app(container))
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

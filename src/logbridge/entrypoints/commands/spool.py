@@ -10,9 +10,9 @@ from cyclopts import App, Parameter
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit, UsageError
 from logbridge.entrypoints.commands.options import SettingFlags, given
-from logbridge.entrypoints.container import open_inventory
 from logbridge.entrypoints.results import entry_as_request
 from logbridge.entrypoints.settings import load
+from logbridge.entrypoints.spools import open_inventory
 
 spool = App(
     name="spool",

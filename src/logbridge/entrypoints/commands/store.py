@@ -11,8 +11,8 @@ from rich.progress import TaskID
 
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import Exit
-from logbridge.entrypoints.container import store_file
 from logbridge.entrypoints.settings import load
+from logbridge.entrypoints.stores import store_file
 
 store = App(
     name="store",

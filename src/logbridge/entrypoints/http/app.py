@@ -15,7 +15,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from logbridge import __version__
-from logbridge.entrypoints.container import Container, close, start, utc_now
+from logbridge.entrypoints.clock import utc_now
+from logbridge.entrypoints.container import Container, close, start
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.console_pages import Console
 from logbridge.entrypoints.http.cors import CrossOrigin
@@ -65,14 +66,14 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     requests, ``tracing``, and ``marked``, which makes answers readable for listed origins, are for its
     connections.
     """
-    settings = container.settings()
-    bridge = container.bridge()
-    vitals = container.vitals()
+    settings = container.settings
+    bridge = container.bridge
+    vitals = container.vitals
     lifecycle = Lifecycle(functools.partial(close, container))
     table = operations(settings.api_prefix)
     sessions = Sessions(session_secret or secrets.token_bytes(SECRET_BYTES), settings.root_path)
-    rates = Rates(settings.address_rate, settings.key_rate, shared=container.board())
-    gate = Gate(settings, container.keys(), sessions, rates)
+    rates = Rates(settings.address_rate, settings.key_rate, shared=container.board)
+    gate = Gate(settings, container.keys, sessions, rates)
     endpoints = Endpoints(bridge, gate, settings, utc_now)
     document = ok(openapi_document(table, settings))
     root = ok(root_of(table, settings, __version__), headers={"Vary": "Accept"})
@@ -84,7 +85,7 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
     parts = Parts(
         endpoints,
         Probes(lifecycle, "bridge", bridge.readiness),
-        Stream(container.stream_bridge(), gate, settings, lifecycle),
+        Stream(container.stream_bridge, gate, settings, lifecycle),
         Otlp(bridge, gate, settings),
         LoadTest(bridge, gate, settings, lifecycle, utc_now),
         Export(bridge, gate, lifecycle, utc_now),
@@ -119,13 +120,13 @@ def create_app(container: Container, session_secret: bytes = b"") -> Starlette:
 
 def create_forward_app(container: Container) -> Starlette:
     """What a worker answers: probes and metrics, by the same rules as a bridge, and with the same state."""
-    settings = container.settings()
-    vitals = container.vitals()
+    settings = container.settings
+    vitals = container.vitals
     lifecycle = Lifecycle(functools.partial(close, container))
     # Nobody begins a session here.
     sessions = Sessions(secrets.token_bytes(SECRET_BYTES))
-    gate = Gate(settings, container.keys(), sessions, Rates(settings.address_rate, settings.key_rate))
-    readiness = functools.partial(worker_readiness, vitals, container.bridge().health)
+    gate = Gate(settings, container.keys, sessions, Rates(settings.address_rate, settings.key_rate))
+    readiness = functools.partial(worker_readiness, vitals, container.bridge.health)
     probes = Probes(lifecycle, "worker", readiness)
     answers = {
         "/livez": probes.livez,
@@ -147,7 +148,7 @@ def _lifespan(
     container: Container, lifecycle: Lifecycle, *, deliver: bool = False
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """From the first delivery to the end of the drain. deliver: see start."""
-    vitals, tracer = container.vitals(), container.tracer()
+    vitals, tracer = container.vitals, container.tracer
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -157,7 +158,7 @@ def _lifespan(
         try:
             yield
         finally:
-            await lifecycle.drain(container.settings().drain_s)
+            await lifecycle.drain(container.settings.drain_s)
             await vitals.stop()
             if tracer is not None:
                 await tracer.aclose(lifecycle.left_s)
@@ -169,13 +170,13 @@ def _equip(
     app: Starlette, container: Container, lifecycle: Lifecycle, marked: Callable[[ASGIApp], ASGIApp]
 ) -> None:
     """Give an application the state that its connections and its server look at."""
-    settings = container.settings()
+    settings = container.settings
     paths = [route.path for route in app.routes if isinstance(route, Route)]
     app.state.marked = marked
     app.state.lifecycle = lifecycle
     app.state.settings = settings
-    app.state.meter = RequestMeter(container.measures(), paths)
-    app.state.tracing = RequestTracing(container.tracer(), paths)
+    app.state.meter = RequestMeter(container.measures, paths)
+    app.state.tracing = RequestTracing(container.tracer, paths)
     app.state.proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
 
 

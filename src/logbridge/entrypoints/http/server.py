@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from uvicorn.config import STARTUP_FAILURE
 
 from logbridge.domain.errors import InvalidSetting, KeysError, StoreError
-from logbridge.entrypoints.container import check_tracing, holding_spool, make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.exposure import warn_of_open_doors
 from logbridge.entrypoints.http.app import create_app, create_forward_app
 from logbridge.entrypoints.http.connection import StoppableHttp
@@ -32,7 +32,9 @@ from logbridge.entrypoints.own_log import begin_logging
 from logbridge.entrypoints.process import allow_open_files, end_at_once
 from logbridge.entrypoints.service_manager import inherited_listener
 from logbridge.entrypoints.settings import Settings, variable_of
+from logbridge.entrypoints.spools import holding_spool
 from logbridge.entrypoints.tls import bridge_files, check_files, naming_settings, serving_context
+from logbridge.entrypoints.tracing import check_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ def forward(settings: Settings, tell: Callable[[str], None]) -> None:
         bind(settings, "forward_") as listener,
         _clean_exit(stops),
     ):
-        config = _config(create_forward_app(make_container(settings)), settings, 1)
+        config = _config(create_forward_app(Container(settings)), settings, 1)
         where = f"probes and metrics at {_url(settings, listener)}"
         tell(f"forwards from {settings.spool_url} to {settings.sink_url}; {where}")
         DrainingServer(config, settings, again=end_at_once, stops=stops).run(sockets=[listener])
@@ -127,7 +129,7 @@ def _begin(settings: Settings, bound: Bound) -> None:
 def _app(
     settings: Settings, spool_token: str, session_secret: bytes = b"", board: Path | None = None
 ) -> Starlette:
-    return create_app(make_container(settings, spool_token=spool_token, board=board), session_secret)
+    return create_app(Container(settings, spool_token=spool_token, board=board), session_secret)
 
 
 def make_worker_app(settings: Settings, spool_token: str, session_secret: bytes, board: Path) -> Starlette:

@@ -18,7 +18,7 @@ from logbridge.domain.policy import Asked
 from logbridge.domain.ports import LogSink
 from logbridge.domain.service import LogBridge
 from logbridge.entrypoints.background.background import Background, BackgroundSettings, Counts
-from logbridge.entrypoints.container import Container, make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.python.private_loop import LoopGone, PrivateLoop, private_loop
 from logbridge.entrypoints.results import BatchResult, WriteResult, batch_result
 from logbridge.entrypoints.settings import GRPC_SINKS, TLS_SINKS, Settings, check_sink_url, load
@@ -75,7 +75,7 @@ class Connected:
 
     async def _write_pieces(self, entries: list[dict[str, Any]]) -> list[Outcome]:
         sink = self._given_sink()
-        bridge = self._open()[1].bridge() if sink is None else self._local_bridge(sink)
+        bridge = self._open()[1] if sink is None else self._local_bridge(sink)
         drafts = [classify(entry) for entry in entries]
         length = bridge.limits.batch_entries_max
         pieces = [drafts[at : at + length] for at in range(0, len(drafts), length)]
@@ -91,8 +91,8 @@ class Connected:
         """Ask the bridge in the loop where it lives. Cancelling the caller does not cancel what is asked."""
         sink = self._given_sink()
         if sink is None:
-            private, container = self._open()
-            return await private.run(ask(container.bridge()))
+            private, bridge = self._open()
+            return await private.run(ask(bridge))
         task = asyncio.ensure_future(ask(self._local_bridge(sink)))
         _begun.add(task)
         task.add_done_callback(_begun.discard)
@@ -106,20 +106,23 @@ class Connected:
         loop = asyncio.get_running_loop()
         known = self._local.get(loop)
         if known is None or known[0] is not sink:
-            known = sink, make_container(self._settings(), sink).bridge()
+            known = sink, Container(self._settings(), sink).bridge
             self._local[loop] = known
         return known[1]
 
-    def _open(self) -> tuple[PrivateLoop, Container]:
+    def _open(self) -> tuple[PrivateLoop, LogBridge]:
         private = private_loop()
+        # Under the lock: two threads must not make the parts of a container twice.
         with self._opening:
             if self._opened is None:
-                container = make_container(self._settings())
-                container.bridge()  # made under the lock: providers are not safe in threads
+                container = Container(self._settings())
+                bridge = container.bridge  # it may raise: then there is nothing to close
                 self._opened = private, container
                 private.open_containers.add(container)
                 weakref.finalize(self, private.let_go, container).atexit = False
-            return self._opened
+                return private, bridge
+            private, container = self._opened
+            return private, container.bridge
 
     def _taken(self) -> tuple[PrivateLoop, Container] | None:
         """What is to be closed: nothing in a child after a fork."""

@@ -11,7 +11,7 @@ from logbridge.adapters.memory import MemorySink
 from logbridge.domain.errors import LogbridgeError
 from logbridge.domain.ports import Deadline, LogSink
 from logbridge.domain.query import Followed, HistogramQuery, LogFilter, LogHistogram, LogPage, LogQuery
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.settings import Settings
 from tests.factories import coalesces
@@ -30,7 +30,7 @@ async def serving(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a started application, from ``peer``, asking for ``host``."""
     settings = replace(settings or FAST, coalesce=coalesces())
-    app = create_app(make_container(settings, sink or MemorySink()))
+    app = create_app(Container(settings, sink or MemorySink()))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 5000))
     async with (
         app.router.lifespan_context(app),

@@ -13,7 +13,7 @@ from logbridge.domain.entry import LogLevel
 from logbridge.domain.errors import ReaderUnavailable
 from logbridge.domain.ports import Deadline
 from logbridge.domain.query import LogPage, LogQuery
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.export import COLUMNS, Export
 from logbridge.entrypoints.http.lifecycle import Lifecycle
@@ -161,7 +161,7 @@ class BreaksOff(MemorySink):
 
 def export_of(sink: MemorySink, lifecycle: Lifecycle) -> Export:
     gate = Gate(FAST, None, Sessions(b""), Rates())
-    return Export(make_container(FAST, sink).bridge(), gate, lifecycle, lambda: "2024-08-30T10:30:45Z")
+    return Export(Container(FAST, sink).bridge, gate, lifecycle, lambda: "2024-08-30T10:30:45Z")
 
 
 def broken() -> MemorySink:

@@ -9,7 +9,7 @@ import pytest
 from logbridge.adapters.memory import MemorySink, fail, hang
 from logbridge.domain.load_run import LATENCIES_S, LoadTestPlan, LoadTestReport
 from logbridge.domain.outcome import Accepted
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.http.access import Gate
 from logbridge.entrypoints.http.lifecycle import Lifecycle
 from logbridge.entrypoints.http.load_test import LoadTest
@@ -111,7 +111,7 @@ class Wire:
 
 def load_test_of(sink: MemorySink, lifecycle: Lifecycle) -> LoadTest:
     gate = Gate(PATIENT, None, Sessions(b""), Rates())
-    bridge = make_container(PATIENT, sink).bridge()
+    bridge = Container(PATIENT, sink).bridge
     return LoadTest(bridge, gate, PATIENT, lifecycle, lambda: "2024-08-30T10:30:45Z")
 
 

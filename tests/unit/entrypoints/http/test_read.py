@@ -10,7 +10,7 @@ import pytest
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.errors import LogbridgeError, QueryNotSupported, QueryRefused, ReaderUnavailable
 from logbridge.domain.ports import SinkHealth
-from logbridge.entrypoints.container import Container, make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.http.access import Gate, is_local
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.lifecycle import Lifecycle
@@ -186,12 +186,12 @@ class Wire:
 async def test_tail_follows_resumes_and_ends() -> None:
     """The first frame is the place, then come keep-alives and logs; it ends with the server or the client."""
     sink = MemorySink()
-    container = make_container(FAST, sink)
+    container = Container(FAST, sink)
     app = create_app(container)
     async with app.router.lifespan_context(app):
         lifecycle = Lifecycle()
         gate = Gate(FAST, None, Sessions(b""), Rates())
-        tail = Tail(container.bridge(), gate, FAST, lifecycle, keep_alive_s=0.01)
+        tail = Tail(container.bridge, gate, FAST, lifecycle, keep_alive_s=0.01)
         await _write(app, "early")
         wire = Wire((b"last-event-id", b"0"))
         task = asyncio.create_task(tail(wire.scope, wire.receive, wire.send))
@@ -209,12 +209,12 @@ async def test_tail_follows_resumes_and_ends() -> None:
 
 
 def tail_of(container: Container, lifecycle: Lifecycle) -> Tail:
-    return Tail(container.bridge(), Gate(FAST, None, Sessions(b""), Rates()), FAST, lifecycle)
+    return Tail(container.bridge, Gate(FAST, None, Sessions(b""), Rates()), FAST, lifecycle)
 
 
 async def test_a_client_that_does_not_read_holds_up_no_stop() -> None:
     """The tail ends with the server also while its client takes nothing more."""
-    container, lifecycle, wire = make_container(FAST, MemorySink()), Lifecycle(), Wire()
+    container, lifecycle, wire = Container(FAST, MemorySink()), Lifecycle(), Wire()
     full = asyncio.Event()
 
     async def send(message: Any) -> None:
@@ -230,7 +230,7 @@ async def test_a_client_that_does_not_read_holds_up_no_stop() -> None:
 
 async def test_head_of_a_tail_ends() -> None:
     """HEAD has the headers of a tail and follows nothing, so that the connection goes on."""
-    container, wire = make_container(FAST, MemorySink()), Wire()
+    container, wire = Container(FAST, MemorySink()), Wire()
     wire.scope["method"] = "HEAD"
     await asyncio.wait_for(tail_of(container, Lifecycle())(wire.scope, wire.receive, wire.send), 5)
     assert [(await wire.next())["type"] for _ in range(2)] == ["http.response.start", "http.response.body"]

@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from logbridge.adapters.memory import MemorySink
 from logbridge.domain.errors import InvalidSetting
-from logbridge.entrypoints.container import make_container
+from logbridge.entrypoints.container import Container
 from logbridge.entrypoints.http.app import create_app
 from logbridge.entrypoints.http.root_path import own_path
 from logbridge.entrypoints.settings import Settings, load
@@ -48,7 +48,7 @@ def test_what_is_no_prefix_stops_the_start(text: str) -> None:
 
 def test_no_path_of_the_bridge_is_a_prefix() -> None:
     """No path of a route, nor what it begins with, nor what is under it, is taken."""
-    app = create_app(make_container(Settings(), MemorySink()))
+    app = create_app(Container(Settings(), MemorySink()))
     paths = {route.path.partition("/{")[0] for route in app.routes if isinstance(route, Route)} - {"/"}
     assert {f"{API}/write", "/console", "/readyz", "/v1/logs"} <= paths
     for path in paths:
