@@ -160,7 +160,8 @@ function service() {
       state.set(t(`ov-${upstream.state}`));
       state.element.className = STATES[upstream.state];
       why.set(serviceWhy(upstream, waiting));
-      address.set(upstream.address);
+      // Of several, lines break between two, not within one.
+      address.set(upstream.address.replaceAll(",", ", "));
       const calls = Object.entries(upstream.calls).map(([name, count]) => `${named(name)} ${number(count)}`);
       rows["ov-calls"].set(calls.join(", ") || t("ov-no-calls"));
       const { p50, p90, p99 } = upstream.call_latency_ms;
