@@ -23,7 +23,7 @@ WORDS = {
 
 
 async def test_one_of_several_is_away(visit: Visit, tmp_path: Path) -> None:
-    """Results and traces name the log service that is missing, the overview counts it; whole again, none does."""
+    """Results and traces name who is missing, the overview counts it; when it is back, nothing is said."""
     with Services(tmp_path) as services, bridge(tmp_path, services.url, LOGBRIDGE_OPEN="read") as running:
         write_all(running, stored_logs())
 

@@ -22,6 +22,7 @@ from tests.integration.field_peer import FieldPeer
 from tests.integration.nats_servers import NEEDS_NATS, NatsServer, nats_server, spool_url
 from tests.integration.processes import (
     bridge,
+    end,
     free_port,
     held_port,
     log_service,
@@ -71,8 +72,7 @@ def worker(
         with httpx.Client(base_url=url, timeout=30) as client:
             yield Worker(process, client)
     finally:
-        process.kill()
-        process.communicate()
+        end(process, signal.SIGKILL)
 
 
 def test_a_worker_is_watched(server: NatsServer, tmp_path: Path) -> None:

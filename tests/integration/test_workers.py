@@ -19,6 +19,7 @@ from tests.integration.processes import (
     DEADLINE_S,
     Bridge,
     bridge,
+    end,
     free_port,
     gone,
     held_port,
@@ -207,8 +208,7 @@ def test_a_terminal_that_is_closed_ends_it(tmp_path: Path, arguments: tuple[str,
             process.send_signal(signal.SIGHUP)
             assert process.wait(DEADLINE_S) == 0
         finally:
-            process.kill()
-            process.communicate()
+            end(process, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")])
@@ -232,8 +232,7 @@ def test_who_had_hangups_ignored_outlives_the_terminal(tmp_path: Path, arguments
         process.terminate()
         assert process.wait(DEADLINE_S) == 0
     finally:
-        process.kill()
-        process.communicate()
+        end(process, signal.SIGKILL)
 
 
 def test_a_rate_holds_for_all_workers(tmp_path: Path) -> None:

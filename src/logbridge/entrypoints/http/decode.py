@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -43,9 +43,9 @@ _raw_batch_decoder = msgspec.json.Decoder(_RawBatch)
 _any_decoder = msgspec.json.Decoder()
 
 
-async def read_json_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
+def read_json_body(scope: Scope, receive: Receive, bytes_max: int) -> Coroutine[Any, Any, bytes]:
     """The body of a request that says it is JSON. As read_body(), and 415 for another media type."""
-    return await read_body(scope, receive, bytes_max, _check_media_type)
+    return read_body(scope, receive, bytes_max, _check_media_type)
 
 
 async def read_body(

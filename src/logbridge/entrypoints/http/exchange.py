@@ -87,9 +87,10 @@ class Exchange(RequestResponseCycle):
 
     async def run_asgi(self, app: ASGIApp) -> None:  # type: ignore[override]  # uvicorn has types of its own
         """Let the application answer. See uvicorn."""
-        # Always: a pipelined request inherits those of the one before it.
+        # Also where there is none: a pipelined request inherits those of the one before it.
         REQUEST_ID.set(self.request_id)
-        TRACES.set(self.traces)
+        if self.traces or TRACES.get():
+            TRACES.set(self.traces)
         try:
             await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]  # the same
         except asyncio.CancelledError:

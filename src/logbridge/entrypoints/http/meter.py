@@ -50,9 +50,12 @@ class RequestMeter:
         """
         took_s = time.perf_counter() - began_s
         method, path = scope["method"], scope["path"]
-        if (method, path, status) not in self.measures.counts.requests:  # else it is one that is told apart
+        known = self.measures.counts.requests.get((method, path, status))
+        if known is not None:
+            known.observe(took_s)
+        else:
             method = method if method in METHODS else OTHER
             path = path if path in self._routes else OTHER
-        self.measures.request(method, path, status, took_s)
+            self.measures.request(method, path, status, took_s)
         if refusal:
             self.measures.refusal(refusal)
