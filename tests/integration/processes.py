@@ -122,24 +122,6 @@ def tells_of_a_fault(err: str) -> bool:
     return "Traceback" in err or any("error" in record for record in records_of(err))
 
 
-def workers_of(pid: int) -> list[int]:
-    """The process ids of a bridge's workers."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in _command_line(child)]
-
-
-def _command_line(pid: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:  # it has ended meanwhile
-        return b""
-
-
-def gone(pids: Sequence[int]) -> bool:
-    """Whether all of these processes have ended."""
-    return not any(Path(f"/proc/{pid}/exe").exists() for pid in pids)
-
-
 @contextlib.contextmanager
 def bridge(
     folder: Path, sink: str, *arguments: str, port: int = 0, before: Sequence[str] = (), **variables: str

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.factories import coalesces
+from tests.integration.workers import workers_of
 
 API = "/api/v1/logs"
 DEADLINE_S = 30.0
@@ -75,8 +78,10 @@ async def running(folder: Path, workers: int = 1, **settings: Any) -> AsyncItera
         yield Served(process, found[0])
     finally:
         if process.returncode is None:
-            process.kill()
-        await process.communicate()
+            # Its workers as well: without it they end in their own time, and keep its pipe until then.
+            for pid in (*workers_of(process.pid), process.pid):
+                os.kill(pid, signal.SIGKILL)
+        await asyncio.wait_for(process.communicate(), DEADLINE_S)
 
 
 class Reply(NamedTuple):

@@ -25,13 +25,12 @@ from tests.integration.processes import (
     DEADLINE_S,
     Bridge,
     bridge,
-    gone,
     held_port,
     log_service,
     start,
     until,
-    workers_of,
 )
+from tests.integration.workers import gone, workers_of
 
 pytestmark = pytest.mark.usefixtures("each_way")
 

@@ -16,8 +16,9 @@ import pytest
 from logbridge.adapters.certificates import PemFiles
 from tests.certificates import Authority, replace
 from tests.integration.field_peer import FieldPeer
-from tests.integration.processes import DEADLINE_S, end, gone, start, workers_of
+from tests.integration.processes import DEADLINE_S, end, start
 from tests.integration.served import API, Closed, Connection, Served, connected, running, until
+from tests.integration.workers import gone, workers_of
 
 WRITE = f"{API}/write"
 LOG = {"message": "a", "service_name": "s"}

@@ -20,14 +20,13 @@ from tests.integration.processes import (
     bridge,
     end,
     free_port,
-    gone,
     log_service,
     read_until,
     start,
     until,
-    workers_of,
 )
 from tests.integration.served import API
+from tests.integration.workers import gone, workers_of
 
 LOGS = 20
 

@@ -21,17 +21,16 @@ from tests.integration.processes import (
     bridge,
     end,
     free_port,
-    gone,
     held_port,
     log_service,
     read_until,
     start,
     until,
-    workers_of,
 )
 from tests.integration.served import API
 from tests.integration.test_keys import create
 from tests.integration.test_watch import values
+from tests.integration.workers import gone, workers_of
 
 
 @contextlib.contextmanager

@@ -8,16 +8,9 @@ from pathlib import Path
 import httpx
 
 from tests.integration.pouring import Pouring, all_stored
-from tests.integration.processes import (
-    ALONE,
-    Bridge,
-    bridge,
-    held_port,
-    log_service,
-    until,
-    workers_of,
-)
+from tests.integration.processes import ALONE, Bridge, bridge, held_port, log_service, until
 from tests.integration.test_watch import values
+from tests.integration.workers import workers_of
 
 
 class Rising:
