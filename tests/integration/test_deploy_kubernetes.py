@@ -106,6 +106,18 @@ def test_selectors_and_mounts(name: str) -> None:
         assert each["spec"]["podSelector"]["matchLabels"] in labels
 
 
+def test_a_worker_is_probed_where_it_answers() -> None:
+    """At its own port, from outside of the pod."""
+    chosen = variant("jetstream")
+    (box,) = chosen.workload("logbridge-forward")["spec"]["template"]["spec"]["containers"]
+    settings = chosen.settings["logbridge-forward"]
+    assert settings["LOGBRIDGE_FORWARD_HOST"] == "0.0.0.0"
+    assert box["ports"] == [{"name": "http", "containerPort": int(settings["LOGBRIDGE_FORWARD_PORT"])}]
+    probes = {name: box[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {probe["port"] for probe in probes.values()} == {"http"}
+    assert probes["readiness"]["path"] == "/readyz"
+
+
 def test_a_spool_is_never_on_a_disk_that_goes() -> None:
     """A bridge with a spool in a directory has it on a claim; a Deployment has none there."""
     for name in VARIANTS:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from logbridge.adapters.jetstream.connection import Access, ApiError, Connection, QueueAway
 from logbridge.adapters.jetstream.message import REASON, Unreadable, decode_entry, entry_headers, read_headers
 from logbridge.adapters.jetstream.publisher import NotKept, Publisher
-from logbridge.adapters.jetstream.streams import prepare
+from logbridge.adapters.jetstream.streams import lacks_leader, prepare
 from logbridge.domain.entry import LogEntry, LogLevel
 from logbridge.domain.errors import StoreError
 from logbridge.domain.kept import Kept, SpoolStatus, Tick, untold
@@ -33,8 +33,14 @@ class Stored(NamedTuple):
 
 
 async def read_status(connection: Connection, policy: QueuePolicy) -> SpoolStatus:
-    """Counts of both streams. Raises QueueAway, ApiError and StoreError."""
-    entries = (await connection.call(f"STREAM.INFO.{policy.stream}"))["state"]
+    """Counts of both streams. Raises QueueAway, ApiError and StoreError.
+
+    A server that is left over by itself answers, too: of a stream without a leader it knows what was.
+    """
+    about = await connection.call(f"STREAM.INFO.{policy.stream}")
+    if lacks_leader(about):
+        raise QueueAway("it has no leader now")
+    entries = about["state"]
     dead = (await connection.call(f"STREAM.INFO.{policy.dead}"))["state"]
     buried = dead["last_seq"]
     return SpoolStatus(

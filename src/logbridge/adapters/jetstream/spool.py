@@ -18,7 +18,7 @@ from logbridge.adapters.jetstream.message import (
 )
 from logbridge.adapters.jetstream.orphans import Orphans
 from logbridge.adapters.jetstream.publisher import RETRY_AFTER_S, NotKept, Publisher
-from logbridge.adapters.jetstream.streams import prepare
+from logbridge.adapters.jetstream.streams import lacks_leader, prepare
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.errors import StoreError
 from logbridge.domain.kept import SpoolStatus
@@ -156,7 +156,7 @@ class JetStreamSpool:
         bytes_max = info["config"].get("max_bytes", -1)
         if 0 < bytes_max <= info["state"]["bytes"]:
             return SinkHealth(False, f"the stream {name!r} is full: max_bytes={bytes_max}")
-        if "cluster" in info and not info["cluster"].get("leader"):
+        if lacks_leader(info):
             return SinkHealth(False, f"the stream {name!r} has no leader now")
         return SinkHealth(True, f"stream {name} at {self._connection.servers}")
 

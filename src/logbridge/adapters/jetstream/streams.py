@@ -128,3 +128,8 @@ async def _prepare_consumer(connection: Connection, policy: QueuePolicy) -> None
         raise StoreError(f"{reason} in LOGBRIDGE_SPOOL") from None
     if info["config"].get("ack_policy") != "explicit" or info["config"].get("max_deliver", -1) > 0:
         raise StoreError(f"the consumer {CONSUMER!r} must have ack_policy explicit and max_deliver -1")
+
+
+def lacks_leader(about: Mapping[str, Any]) -> bool:
+    """Whether most of its replicas are away, by the answer to STREAM.INFO; a single server has no leader."""
+    return "cluster" in about and not about["cluster"].get("leader")

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from logbridge.adapters.newest import check_depth, merge, newest
+from logbridge.adapters.services.looks import Looks
 from logbridge.adapters.services.members import Members
 from logbridge.adapters.services.peer import Peer
 from logbridge.adapters.services.place import place_of, sequence_at
@@ -29,6 +30,7 @@ class MergedReader:
     def __init__(self, members: Members, monotonic: Callable[[], float]) -> None:
         self._members = members
         self._monotonic = monotonic
+        self._looks = Looks()
 
     async def query(self, query: LogQuery, *, deadline: Deadline) -> LogPage:
         """See LogReader.query. Raises QueryNotSupported also for a page that is too deep to be merged."""
@@ -58,6 +60,7 @@ class MergedReader:
     ) -> tuple[list[T], list[str]]:
         """The answers of those that are there, and who is missing, with the reason."""
         peers = await self._members.present(deadline)
+        self._looks.at(peers)
         asked = [peer for peer in peers if not peer.guard.away] or list(peers)
         answers = await asyncio.gather(*(_answer(ask, peer) for peer in asked))
         missing = [str(answer) for answer in answers if isinstance(answer, ReaderUnavailable)]
@@ -122,7 +125,9 @@ class MergedReader:
 
     async def _look_for_more(self, streams: dict[Peer, AsyncGenerator[Followed, None]]) -> None:
         """Raises ReaderUnavailable if somebody could be followed who is not: whoever reads asks again."""
-        for peer in await self._members.present(Deadline(self._monotonic())):
+        peers = await self._members.present(Deadline(self._monotonic()))
+        self._looks.at(peers)
+        for peer in peers:
             if peer not in streams and (await peer.sink.check()).reachable:
                 raise ReaderUnavailable(f"{peer.address}: this log service is there now, too")
 

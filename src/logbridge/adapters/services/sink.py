@@ -1,8 +1,6 @@
 """LogServices: each entry has its log service by its id; while that one is away the next one takes it."""
 
 import asyncio
-import functools
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from zlib import crc32
@@ -15,8 +13,6 @@ from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Unknown
 from logbridge.domain.policy import BalancePolicy
 from logbridge.domain.ports import Deadline, SinkHealth
-
-logger = logging.getLogger(__name__)
 
 # How long a question about health waits for the name to be resolved.
 RESOLVE_S = 2.0
@@ -34,7 +30,6 @@ class LogServices(MergedReader):
         super().__init__(members, monotonic)
         self._policy = policy
         self._uncertain = Uncertain(policy.uncertain_max)
-        self._looks: dict[Peer, asyncio.Task[None]] = {}
 
     @property
     def away(self) -> bool:
@@ -58,7 +53,7 @@ class LogServices(MergedReader):
         if not peers:
             reason = "no log service is known: the name of LOGBRIDGE_SINK does not resolve"
             return [Failed(entry.id, reason) for entry in entries]
-        self._look_at(peers)
+        self._looks.at(peers)
         outcomes: dict[int, Outcome] = {}
         lost: set[Peer] = set()
         going: Collection[int] = range(len(entries))
@@ -132,21 +127,10 @@ class LogServices(MergedReader):
             return still_unknown(entry, place, outcome.retry_after_s or self._policy.wait_s)
         return outcome
 
-    def _look_at(self, peers: Sequence[Peer]) -> None:
-        """Ask those that are away whether they are back, while others do the work."""
-        for peer in peers:
-            if peer.guard.away and not peer.guard.trial_in_s and peer not in self._looks:
-                self._looks[peer] = looking = asyncio.ensure_future(peer.guard.look())
-                looking.add_done_callback(functools.partial(self._looked, peer))
-
-    def _looked(self, peer: Peer, looking: "asyncio.Task[None]") -> None:
-        del self._looks[peer]
-        if not looking.cancelled() and (error := looking.exception()) is not None:
-            logger.error("%s: cannot be asked whether it is back", peer.address, exc_info=error)
-
     async def check(self) -> SinkHealth:
         """See LogSink.check: one that would take entries is enough; the detail names them all."""
         peers = await self._members.present(Deadline(self._monotonic() + RESOLVE_S))
+        self._looks.at(peers)
         found = await asyncio.gather(*(peer.sink.check() for peer in peers))
         reachable = sum(health.reachable for health in found)
         details = "; ".join(health.detail for health in found)
@@ -168,8 +152,7 @@ class LogServices(MergedReader):
 
     async def aclose(self) -> None:
         """See LogSink.aclose."""
-        for looking in [*self._looks.values()]:
-            looking.cancel()
+        self._looks.end()
         await self._members.aclose()
 
 

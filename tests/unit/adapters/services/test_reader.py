@@ -111,6 +111,28 @@ async def test_who_counts_as_away_is_not_waited_for() -> None:
     assert page.missing == ("c:1: counts as away",)
 
 
+@pytest.mark.parametrize("by", ["query", "histogram", "health"])
+async def test_one_that_is_back_is_found_by_reading_alone(by: str) -> None:
+    """Nobody needs to write: whatever is asked, of the logs or of their health, asks after it as well."""
+    services, clock, sink = three()
+    await store(services[2], make_entry(message="here again"))
+    services[2].up = False
+    for _ in range(60):
+        await sink.write([make_entry()], deadline=FOREVER)
+    services[2].up = True
+    clock.now_s += 60
+    if by == "query":
+        assert (await sink.query(LogQuery(), deadline=FOREVER)).missing
+    elif by == "histogram":
+        await sink.histogram(HistogramQuery(), deadline=FOREVER)
+    else:
+        await sink.check()
+    await asyncio.sleep(0)
+    page = await sink.query(LogQuery(limit=100), deadline=FOREVER)
+    assert not page.missing
+    assert "here again" in {entry.message for entry in page.entries}
+
+
 async def test_an_export_is_whole_or_fails() -> None:
     """What is kept as all logs must not lack those of one service."""
     services, _, sink = three()
