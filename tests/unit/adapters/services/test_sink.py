@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
+from logbridge.domain.policy import BreakerPolicy
 from logbridge.domain.ports import Deadline
 from tests.factories import make_entry
 from tests.unit.adapters.services.fakes import Service, three, together
@@ -102,7 +103,8 @@ async def test_an_unknown_outcome_goes_back_to_the_same_one() -> None:
     """Sent again, by whoever, it goes where it may be stored already, and is stored once in all."""
     services, _, sink = three()
     services[0].loses = services[1].loses = services[2].loses = True
-    entries = [make_entry() for _ in range(9)]
+    # Fewer than make one of them count as away, however their ids fall.
+    entries = [make_entry() for _ in range(BreakerPolicy().failures_max - 1)]
     for entry in entries:
         (outcome,) = await sink.write([entry], deadline=FOREVER)
         assert isinstance(outcome, Unknown)
