@@ -1,6 +1,7 @@
 """The bridge as a process of its own, and a client that sees what becomes of its connection."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -79,8 +80,9 @@ async def running(folder: Path, workers: int = 1, **settings: Any) -> AsyncItera
     finally:
         if process.returncode is None:
             # Its workers as well: without it they end in their own time, and keep its pipe until then.
-            for pid in (*workers_of(process.pid), process.pid):
-                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it ends just now
+                for pid in (*workers_of(process.pid), process.pid):
+                    os.kill(pid, signal.SIGKILL)
         await asyncio.wait_for(process.communicate(), DEADLINE_S)
 
 
