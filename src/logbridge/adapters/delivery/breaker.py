@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from logbridge.adapters.delivery.link import Link
 from logbridge.domain.entry import LogEntry
-from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused
+from logbridge.domain.outcome import Accepted, Cause, Failed, Outcome, Refused, Unknown
 from logbridge.domain.policy import BreakerPolicy
 from logbridge.domain.ports import Deadline, LogSink
 
@@ -60,7 +62,16 @@ class Breaker(Link):
         was_away, began_s = self.away, self._monotonic()
         outcomes = await self._next.write(entries, deadline=deadline)
         self._judge(outcomes[-1], self._monotonic() - began_s, trial=was_away)
-        return outcomes
+        return [self._final(outcome) for outcome in outcomes] if self.away else outcomes
+
+    def _final(self, outcome: Outcome) -> Outcome:
+        """Nobody waits for a peer that is away, nor who made the trial: what failed is answered now."""
+        if not isinstance(outcome, Failed | Unknown) or outcome.cause not in _PEER_FAILED:
+            return outcome
+        if isinstance(outcome, Unknown):
+            return replace(outcome, may_go_again=False)
+        pause_s = max(self.trial_in_s, outcome.retry_after_s or 0.0)
+        return replace(outcome, retry_after_s=pause_s, may_go_again=False)
 
     def _judge(self, last: Outcome, took_s: float, *, trial: bool) -> None:
         """The last outcome is the newest thing known of the peer."""

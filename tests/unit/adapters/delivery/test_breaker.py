@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec.structs import replace
 
 from logbridge.adapters.delivery.breaker import Breaker
 from logbridge.adapters.memory import MemorySink
@@ -41,6 +42,11 @@ def guarded(peer: Peer) -> Breaker:
     return Breaker(peer, BreakerPolicy(), lambda: peer.now_s)
 
 
+def final(failed: Failed, pause_s: float) -> Failed:
+    """The failure as a caller has it who need not try again before so many seconds."""
+    return replace(failed, retry_after_s=pause_s, may_go_again=False)
+
+
 async def write(link: Breaker) -> Outcome:
     return (await link.write([make_entry()], deadline=Deadline(1e9)))[0]
 
@@ -49,13 +55,49 @@ async def test_after_five_failures_writes_fail_at_once() -> None:
     """The sixth write never reaches the peer: it fails with the last reason, and says when to come back."""
     peer = Peer(AWAY)
     link = guarded(peer)
-    for _ in range(5):
+    for _ in range(4):
         assert await write(link) == AWAY
+    assert await write(link) == final(AWAY, 1.0)
     failed = await write(link)
     assert peer.calls == 5
     assert isinstance(failed, Failed)
     assert (failed.cause, failed.retry_after_s, failed.may_go_again) == (Cause.UNAVAILABLE, 1.0, False)
     assert "nothing listens there" in failed.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "asks_s"), [(AWAY, None), (replace(AWAY, retry_after_s=60.0), 60.0), (HUNG, None)]
+)
+async def test_who_makes_the_trial_does_not_wait_either(answer: Outcome, asks_s: float | None) -> None:
+    """Its write is answered as those beside it are, with when to come back, and not tried any longer."""
+    peer = Peer(replace(answer, may_go_again=True))
+    peer.takes_s = 1.0
+    link = guarded(peer)
+    for _ in range(5):
+        await write(link)
+    peer.now_s += link.trial_in_s
+    outcome = await write(link)
+    assert peer.calls == 6
+    assert outcome == (final(answer, asks_s or 2.0) if isinstance(answer, Failed) else answer)
+
+
+async def test_a_refusal_beside_what_failed_stays_one() -> None:
+    """What the peer said of an entry is kept, only what it did not answer is for later."""
+
+    class Parts(Peer):
+        async def write(self, entries: Sequence[LogEntry], *, deadline: Deadline) -> Sequence[Outcome]:
+            return [Accepted("x"), Refused("x", "no"), Failed("x", "full", Cause.OVERLOADED), AWAY]
+
+    link = guarded(Parts())
+    for _ in range(5):
+        outcomes = await link.write([make_entry()] * 4, deadline=Deadline(1e9))
+    assert link.away
+    assert list(outcomes) == [
+        Accepted("x"),
+        Refused("x", "no"),
+        Failed("x", "full", Cause.OVERLOADED),
+        final(AWAY, 1.0),
+    ]
 
 
 async def test_trials_come_at_doubling_pauses() -> None:
@@ -181,14 +223,16 @@ class BreakerModel(RuleBasedStateMachine):
             assert isinstance(outcome, Failed)
             assert outcome.retry_after_s == max(self.trial_at_s - self.peer.now_s, 0)
             return
-        assert outcome == answer
         if answer is not AWAY:
             self.failures, self.pause_s = 0, 1.0
+            assert outcome == answer
         else:
             if self.failures >= 5:
                 self.pause_s = min(self.pause_s * 2, 30)
             self.failures += 1
             self.trial_at_s = self.peer.now_s + self.pause_s
+            pause_s = self.trial_at_s - self.peer.now_s
+            assert outcome == (AWAY if self.failures < 5 else final(AWAY, pause_s))
 
     @invariant()
     def agrees(self) -> None:
@@ -219,7 +263,7 @@ async def test_a_look_finds_the_peer_again_without_a_write() -> None:
     peer.closed = False
     await link.look()
     assert not link.away
-    assert (await write(link), link.away) == (AWAY, True)
+    assert (await write(link), link.away) == (final(AWAY, link.trial_in_s), True)
 
 
 async def test_a_look_at_a_peer_that_is_there_asks_nothing() -> None:
