@@ -40,6 +40,8 @@ PART of --fail: log-service, worker, forwarder, nats-server. A million logs/s ta
 simulated second; single writes are simulated in groups then.
 """
 _BAR_AFTER_S = 2.0
+# Of the tables, the same on a terminal and in a file: at 80 columns their heads would be cut.
+_WIDTH = 120
 
 
 class _Parser(argparse.ArgumentParser):
@@ -180,7 +182,7 @@ def _steps(told: Callable[[float], None]) -> Callable[[float], None]:
 
 
 def _print(asked: Asked, made: Plan, costs: Costs, assumed: Assumptions, simulated: list[Table]) -> None:
-    console = Console()
+    console = Console(width=_WIDTH)
     what = f"{asked.logs_s:,.0f} logs/s by {asked.way.value}, kept in the {asked.keeps.value}"
     _show(console, f"{what}, each process at {asked.load:.0%} of its most", plan_table(asked, made))
     for each in simulated:

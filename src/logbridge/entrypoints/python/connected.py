@@ -165,7 +165,7 @@ class _InUse:
 
 
 def _sink_url(address: str) -> str:
-    url = address if "://" in address else f"grpc://{address}"
+    url = address if "://" in str(address) else f"grpc://{address}"
     try:
         scheme, _ = check_sink_url(url)
     except ValueError:

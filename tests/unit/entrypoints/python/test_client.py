@@ -234,10 +234,11 @@ async def test_a_closed_client_says_so() -> None:
         "http://localhost:50051",
         "memory://",
         "a:1/b",
+        50051,
     ],
 )
-def test_a_wrong_address_is_refused_at_once(address: str) -> None:
-    """The client is not made, and the error says what is allowed."""
+def test_a_wrong_address_is_refused_at_once(address: Any) -> None:
+    """The client is not made, and the error says what is allowed; of a port alone, too."""
     with pytest.raises(InvalidSetting, match=r"expected host:port or grpc://host:port"):
         AsyncLogServiceClient(address)
 
