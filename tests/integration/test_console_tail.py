@@ -4,7 +4,6 @@ import asyncio
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,47 +125,31 @@ async def test_a_thousand_rows_are_kept(page: Page, running: Bridge) -> None:
     await expect(rows(page).first.locator(".log-message")).to_have_text("m2001")
 
 
-@contextmanager
-def flood(running: Bridge) -> Iterator[list[int]]:
-    """Logs as fast as they can be written, until the end of the block. Gives how many, batch by batch."""
-    enough = threading.Event()
-    written: list[int] = []
+FLOOD = [{"message": f"flood {number}", "user": "u" * 40} for number in range(500)]
 
-    def write() -> None:
-        while not enough.is_set():
-            write_all(running, [{"message": f"flood {number}", "user": "u" * 40} for number in range(1000)])
-            written.append(1000)
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        yield written
-    finally:
-        enough.set()
-        writer.join()
+async def pour(page: Page, running: Bridge, times: int = 1) -> None:
+    """More logs than are shown, again each time that the page has drawn: never far ahead of a slow one."""
+    for _ in range(times):
+        await asyncio.gather(asyncio.to_thread(write_all, running, FLOOD), page.evaluate(PICTURE))
 
 
 async def test_a_flood_is_sampled_and_the_page_answers(visit: Visit, running: Bridge) -> None:
     """With more logs than can be shown it says that it samples, goes on drawing, and pauses at once."""
     page = visit.page
     await follow(page, running)
-    with flood(running) as written:
-        sampling = re.compile(r"Showing 1 of [\d,]+ logs, [\d,]+/s")
-        await expect(page.locator(".tail-rate")).to_have_text(sampling)
-        batches = len(written)
-        for _ in range(10):
-            await page.evaluate(PICTURE)
-        while len(written) < batches + 5:
-            await page.evaluate(PICTURE)
-        await page.get_by_role("button", name="Pause").click()
-        await state(page, "paused").wait_for()
-        await expect(page.locator(".tail-rate")).to_have_text(re.compile(r"[\d,]+ new"))
-        batches = len(written)
-        while len(written) < batches + 5:
-            await page.evaluate(PICTURE)
-        await page.get_by_role("button", name="Resume").click()
-        await state(page, "following").wait_for()
-        assert await rows(page).count() <= 1000
+    rate = page.locator(".tail-rate")
+    while not re.fullmatch(r"Showing 1 of [\d,]+ logs, [\d,]+/s", await rate.inner_text()):
+        await pour(page, running)
+    await pour(page, running, 10)
+    pause = page.get_by_role("button", name="Pause")
+    await asyncio.gather(pour(page, running, 5), pause.click())
+    await state(page, "paused").wait_for()
+    await expect(rate).to_have_text(re.compile(r"[\d,]+ new"))
+    resume = page.get_by_role("button", name="Resume")
+    await asyncio.gather(pour(page, running, 5), resume.click())
+    await state(page, "following").wait_for()
+    assert await rows(page).count() <= 1000
     await wait_until_sent_to(page, running, "after the flood")
     await expect(page.locator(".tail-count")).to_contain_text("not shown")
     assert_at_home(visit)
