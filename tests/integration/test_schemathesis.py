@@ -32,6 +32,9 @@ async def follow(self, which, *, after=None):
 MemorySink.follow = follow
 sys.exit(serve(Settings(host="127.0.0.1", port=0, sink="memory://", **json.loads(sys.argv[1]))))
 """
+# For a whole run, many requests, not for one of them.
+RUN_MAX_S = 280.0
+
 _CONFIG = """
 seed = 1
 request-timeout = 20.0
@@ -74,7 +77,7 @@ def judge(folder: Path, url: str, headers: str) -> tuple[int, str]:
         },
         capture_output=True,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=RUN_MAX_S,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from logbridge.entrypoints.http.openapi import openapi_document
 from logbridge.entrypoints.http.routes import operations
 from logbridge.entrypoints.settings import Settings
@@ -27,6 +29,7 @@ def test_lock_files_have_digests_and_no_hosts() -> None:
 
 
 @needs_node
+@pytest.mark.timeout(900)  # installs, builds and runs a suite of its own: two minutes on two busy cores
 def test_the_client_passes_its_own_checks() -> None:
     """It installs from its lock file, its types fit the document, and types, style and tests are in order."""
     install(CLIENT)
