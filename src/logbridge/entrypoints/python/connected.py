@@ -165,6 +165,7 @@ class _InUse:
 
 
 def _sink_url(address: str) -> str:
+    # str(): where nobody checks types somebody gives a port alone, and is told what an address is.
     url = address if "://" in str(address) else f"grpc://{address}"
     try:
         scheme, _ = check_sink_url(url)
