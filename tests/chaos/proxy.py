@@ -33,12 +33,12 @@ class Proxy:
 
     async def become(self, mode: Mode) -> None:
         """From now on the network is like this. Connections that were refused or half open end."""
-        if self._mode == "half open" or mode == "refuse":
-            await self._end_connections()
         if mode == "refuse":
             await self._stop_listening()
         elif self._server is None:
             await self.start()
+        if self._mode == "half open" or mode == "refuse":
+            await self._end_connections()
         if mode == "reset":
             self._reset_all()
         self._mode = mode
@@ -50,8 +50,13 @@ class Proxy:
 
     async def _stop_listening(self) -> None:
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            for listener in server.sockets:
+                asyncio.get_running_loop().remove_reader(listener)
+            # Whoever was accepted in this turn gets a transport first: asyncio would leave the socket open.
+            # https://github.com/python/cpython/issues/109564
+            await asyncio.sleep(0)
+            server.close()
 
     async def _end_connections(self) -> None:
         self._reset_all()
@@ -66,6 +71,9 @@ class Proxy:
                 _reset(writer)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # it came while the listening ended
+            _reset(writer)
+            return
         task = asyncio.current_task()
         assert task is not None
         writers = self._connections[task] = [writer]
