@@ -204,6 +204,20 @@ def test_what_was_refused_is_told_by_why(tmp_path: Path) -> None:
     assert found[("logbridge_http_connections",)] >= 1
 
 
+def test_a_log_service_that_is_back_is_told_though_nobody_writes(tmp_path: Path) -> None:
+    """Each worker of a bridge that only answers questions about itself asks for its log service."""
+    port = free_port()
+    with bridge(tmp_path, f"grpc://127.0.0.1:{port}", "--workers", "2") as running:
+
+        def away() -> bool:
+            running.write("m", ALONE)
+            return values(running)[("logbridge_upstream_away",)] == 1
+
+        until(away)
+        with log_service(tmp_path, port):
+            until(lambda: values(running)[("logbridge_upstream_away",)] == 0)
+
+
 def test_the_spool_is_told_of(tmp_path: Path) -> None:
     """Behind a log service that is away, what waits shows: how many, since when, and that it is away."""
     spool = f"sqlite:///{tmp_path}/spool"

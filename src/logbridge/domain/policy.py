@@ -121,19 +121,21 @@ class BreakerPolicy(Struct, frozen=True):
     """When a peer counts as away, and how it is found back.
 
     failures_max: failures in a row. trial_first_s, trial_max_s: the pause before the first trial, and the
-    longest; each failed trial doubles it. fair_attempt_s: a timeout sooner than this does not count.
+    longest; each failed trial doubles it. fair_attempt_s: a timeout sooner than this does not count. quiet_s:
+    when nobody has written for so long since a trial was due, the peer is asked instead.
     """
 
     failures_max: int = 5
     trial_first_s: float = 1.0
     trial_max_s: float = 30.0
     fair_attempt_s: float = 1.0
+    quiet_s: float = 2.0
 
     def __post_init__(self) -> None:
         _at_least(1, failures_max=self.failures_max)
         _at_least(0.001, trial_first_s=self.trial_first_s)
         _at_least(self.trial_first_s, trial_max_s=self.trial_max_s)
-        _at_least(0, fair_attempt_s=self.fair_attempt_s)
+        _at_least(0, fair_attempt_s=self.fair_attempt_s, quiet_s=self.quiet_s)
 
     def trial_pause_s(self, trials: int) -> float:
         """Seconds before the next trial, after so many failed ones."""

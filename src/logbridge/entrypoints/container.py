@@ -170,6 +170,7 @@ class Container:
         return Vitals(
             self.measures,
             lambda: Gauges(in_flight.entries, in_flight.bytes, breaker.services, breaker.services_away),
+            breaker.watch,
             functools.partial(spool_waiting, settings, self.spool),
             writes=[f"{settings.api_prefix}/write", f"{settings.api_prefix}/batch"],
             folder=self.board,

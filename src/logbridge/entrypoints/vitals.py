@@ -1,6 +1,7 @@
 """How a bridge is doing: what its workers counted and how they are now, for statistics and metrics."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -10,6 +11,8 @@ from msgspec import Struct
 from logbridge.domain.measures import Measures, Waiting
 from logbridge.entrypoints.board import Board, Report, Seen
 from logbridge.entrypoints.pulse import Pulse, told_until_s
+
+logger = logging.getLogger(__name__)
 
 # The spool is asked no more often, and for no more than a part of the time: a large one takes long to count.
 SPOOL_EVERY_S = 1.0
@@ -48,14 +51,16 @@ class Vitals:
     """Beats once a second while the bridge runs, and answers how it is.
 
     writes: the routes that write. folder: where workers show each other what they count, None for a single
-    process. gauges: how this process is now. waiting: asks the spool. now_s: gives seconds since 1970. sleep:
-    waits for so many of them.
+    process. gauges: how this process is now. watch: asks for log services that are away; begun at each beat,
+    unless it still goes on. waiting: asks the spool. now_s: gives seconds since 1970. sleep: waits for so
+    many of them.
     """
 
     def __init__(
         self,
         measures: Measures,
         gauges: Callable[[], Gauges],
+        watch: Callable[[], Awaitable[None]],
         waiting: Callable[[], Awaitable[Waiting | None]],
         *,
         writes: Collection[str],
@@ -65,6 +70,7 @@ class Vitals:
     ) -> None:
         self._measures = measures
         self._gauges = gauges
+        self._watch = watch
         self._ask_spool = waiting
         self._now_s = now_s
         self._sleep = sleep
@@ -76,6 +82,7 @@ class Vitals:
         self._asked_before: asyncio.Future[Waiting | None] | None = None
         self._ask_at_s = 0.0
         self._beating: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to beat, in the running loop; the other workers know of this one from now on."""
@@ -84,9 +91,10 @@ class Vitals:
 
     async def stop(self) -> None:
         """Beat no more; what was counted last is shown to the other workers."""
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait([self._beating])
+        going = [task for task in (self._beating, self._watching) if task is not None]
+        for task in going:
+            task.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
         self._board.pin()
 
     async def _beat(self) -> None:
@@ -97,8 +105,16 @@ class Vitals:
             await self._sleep(end_s - self._now_s())
             self._pulse.beat(end_s)
             self._board.pin()
+            if self._watching is None or self._watching.done():
+                self._watching = asyncio.ensure_future(self._watch_once())
             beat, self._beat_soon = self._beat_soon, asyncio.Event()
             beat.set()
+
+    async def _watch_once(self) -> None:
+        try:
+            await self._watch()
+        except Exception:
+            logger.exception("the log service cannot be asked whether it is back")
 
     async def next_beat(self) -> None:
         """Returns when the second is over."""

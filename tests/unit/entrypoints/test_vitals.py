@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from logbridge.domain.measures import Measures, Waiting
@@ -35,6 +35,22 @@ class Spool:
         return self.answer
 
 
+class Watch:
+    """Counts how often it was begun, and ends, or fails, when it is let."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.begun = 0
+        self.open = asyncio.Event()
+        self.open.set()
+        self._error = error
+
+    async def __call__(self) -> None:
+        self.begun += 1
+        await self.open.wait()
+        if self._error is not None:
+            raise self._error
+
+
 class Clock:
     """A clock that goes as fast as somebody sleeps. late_s: how much later than asked each sleep ends."""
 
@@ -53,12 +69,17 @@ class Clock:
 
 @asynccontextmanager
 async def beating(
-    measures: Measures, spool: Spool, folder: Path | None = None, clock: Clock | None = None
+    measures: Measures,
+    spool: Spool,
+    folder: Path | None = None,
+    clock: Clock | None = None,
+    watch: Watch | None = None,
 ) -> AsyncIterator[Vitals]:
     clock = clock or Clock()
     vitals = Vitals(
         measures,
         lambda: Gauges(1, 2, 3, 1),
+        watch or Watch(),
         spool,
         writes=["/write"],
         folder=folder,
@@ -72,7 +93,6 @@ async def beating(
         await vitals.stop()
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-0.01, 2), min_size=1))
 async def test_each_beat_is_a_second_of_its_own(late_s: list[float]) -> None:
     """Whether timers are early or late, no second comes twice, and together they are all that came."""
@@ -94,6 +114,32 @@ async def test_a_look_is_of_whole_seconds() -> None:
         look = await vitals.look()
     assert look.now_s - 1 <= look.until_s <= look.now_s
     assert look.until_s == look.seen.running[0].history[-1].at_s + 1
+
+
+async def test_log_services_are_watched_at_each_beat() -> None:
+    """A watch that takes longer is not begun beside itself, holds up no beat, and ends with the bridge."""
+    watch = Watch()
+    watch.open.clear()
+    async with beating(Measures(), Spool(), watch=watch) as vitals:
+        for _ in range(3):
+            await vitals.next_beat()
+        assert watch.begun == 1
+        watch.open.set()
+        for _ in range(3):
+            await vitals.next_beat()
+        assert watch.begun > 2
+        watch.open.clear()
+        await vitals.next_beat()
+
+
+async def test_a_watch_that_fails_is_told_and_begun_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of ours in there does not end the beat."""
+    watch = Watch(RuntimeError("a fault"))
+    async with beating(Measures(), Spool(), watch=watch) as vitals:
+        for _ in range(3):
+            await vitals.next_beat()
+    assert watch.begun > 1
+    assert "whether it is back" in caplog.text
 
 
 async def test_the_spool_is_asked_once_for_many() -> None:
@@ -146,6 +192,12 @@ async def test_the_last_counts_are_shown_at_the_end(tmp_path: Path) -> None:
     async with beating(measures, Spool(), tmp_path):
         measures.outcome(Accepted("a"), "")
     other = Vitals(
-        Measures(), lambda: Gauges(0, 0, 1, 0), Spool(), writes=[], folder=tmp_path, now_s=lambda: 1.0
+        Measures(),
+        lambda: Gauges(0, 0, 1, 0),
+        Watch(),
+        Spool(),
+        writes=[],
+        folder=tmp_path,
+        now_s=lambda: 1.0,
     )
     assert (await other.look()).seen.counts.entries["accepted"] == 1

@@ -27,6 +27,7 @@ class Breaker(Link):
         self._failed_trials = 0
         self._trial_at_s = 0.0
         self._trial_under_way = False
+        self._on_its_word = False  # it was found back by a look, and no write has shown it yet
         self._last_reason = ""
 
     @property
@@ -77,13 +78,14 @@ class Breaker(Link):
         """The last outcome is the newest thing known of the peer."""
         if isinstance(last, Accepted | Refused) or last.cause not in _PEER_FAILED:
             self._failures = self._failed_trials = 0
+            self._on_its_word = False
             return
         if last.cause is Cause.TIMEOUT and (isinstance(last, Failed) or took_s < self._policy.fair_attempt_s):
             return  # it was not sent at all, or its caller gave the peer no time
         if self.away and not trial:
             return  # begun before the peer was known to be away
         self._failures += 1
-        self._postpone(last.reason, failed_trials=int(trial))
+        self._postpone(last.reason, failed_trials=int(trial or self._on_its_word))
 
     async def look(self) -> None:
         """A trial without an entry, if one is due: ask the peer. If it answers it is there until it fails."""
@@ -96,10 +98,17 @@ class Breaker(Link):
             self._trial_under_way = False
         if health.reachable:
             self._failures = self._policy.failures_max - 1
+            self._on_its_word = True
         else:
             self._postpone(health.detail, failed_trials=1)
 
+    async def watch(self) -> None:
+        """To be called once a second: a look, if nobody writes. Else the writes are the better trials."""
+        if self.away and self._monotonic() - self._trial_at_s >= self._policy.quiet_s:
+            await self.look()
+
     def _postpone(self, reason: str, *, failed_trials: int) -> None:
+        self._on_its_word = False
         self._failed_trials += failed_trials
         self._trial_at_s = self._monotonic() + self._policy.trial_pause_s(self._failed_trials)
         self._last_reason = reason

@@ -136,6 +136,10 @@ class LogServices(MergedReader):
         details = "; ".join(health.detail for health in found)
         return SinkHealth(reachable > 0, f"{reachable} of {len(found)} log services: {details}")
 
+    async def watch(self) -> None:
+        """To be called once a second: whoever is away is asked, though nobody writes or reads."""
+        self._looks.at(await self._members.present(Deadline(self._monotonic())))
+
     async def honours_ids(self, *, deadline: Deadline) -> bool | None:
         """See LogSink.honours_ids: as all say that are there, and one that does not is no."""
         peers = await self._members.present(deadline)

@@ -243,7 +243,7 @@ class BreakerModel(RuleBasedStateMachine):
 
 
 TestBreakerModel = BreakerModel.TestCase
-TestBreakerModel.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestBreakerModel.settings = settings(max_examples=50, stateful_step_count=40)
 
 
 async def test_a_look_finds_the_peer_again_without_a_write() -> None:
@@ -264,6 +264,44 @@ async def test_a_look_finds_the_peer_again_without_a_write() -> None:
     await link.look()
     assert not link.away
     assert (await write(link), link.away) == (final(AWAY, link.trial_in_s), True)
+
+
+async def test_a_watch_asks_when_nobody_writes() -> None:
+    """While a trial is hardly due it is left to a write; one that nobody makes is a look."""
+    peer = Peer(AWAY)
+    link = guarded(peer)
+    await link.watch()
+    for _ in range(5):
+        await write(link)
+    for quiet_s in (0.0, 1.9):
+        peer.now_s = 100.0 + BreakerPolicy().trial_first_s + quiet_s
+        await link.watch()
+        assert link.away
+    peer.now_s += 0.1
+    await link.watch()
+    assert not link.away
+
+
+async def test_a_write_that_fails_after_a_look_is_a_failed_trial() -> None:
+    """A peer that says it is there and takes nothing is believed more and more seldom, until a write goes."""
+    peer = Peer(AWAY)
+    link = guarded(peer)
+    for _ in range(5):
+        await write(link)
+    pauses_s = []
+    for _ in range(3):
+        peer.now_s += link.trial_in_s
+        await link.look()
+        await write(link)
+        pauses_s.append(link.trial_in_s)
+    assert pauses_s == [2.0, 4.0, 8.0]
+    peer.now_s += link.trial_in_s
+    await link.look()
+    peer.answers = [Accepted("x"), AWAY]
+    for _ in range(6):
+        await write(link)
+    assert link.away
+    assert link.trial_in_s == 1.0
 
 
 async def test_a_look_at_a_peer_that_is_there_asks_nothing() -> None:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from logbridge.adapters.memory import MemorySink
@@ -33,7 +33,6 @@ async def store(service: MemorySink, *entries: LogEntry) -> None:
     await service.write(entries, deadline=FOREVER)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 50)), max_size=60, unique_by=lambda pair: pair[1]),
     st.integers(0, 20),
@@ -57,7 +56,6 @@ def test_a_page_of_all_is_the_page_of_one_store_with_everything(
     asyncio.run(run())
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5000), st.sampled_from(LogLevel)), max_size=40),
     st.integers(1, 200),
@@ -111,9 +109,9 @@ async def test_who_counts_as_away_is_not_waited_for() -> None:
     assert page.missing == ("c:1: counts as away",)
 
 
-@pytest.mark.parametrize("by", ["query", "histogram", "health"])
-async def test_one_that_is_back_is_found_by_reading_alone(by: str) -> None:
-    """Nobody needs to write: whatever is asked, of the logs or of their health, asks after it as well."""
+@pytest.mark.parametrize("by", ["query", "histogram", "health", "watch"])
+async def test_one_that_is_back_is_found_without_a_write(by: str) -> None:
+    """Whatever is asked, of the logs or of their health, asks after it as well, and so does the watch."""
     services, clock, sink = three()
     await store(services[2], make_entry(message="here again"))
     services[2].up = False
@@ -125,8 +123,10 @@ async def test_one_that_is_back_is_found_by_reading_alone(by: str) -> None:
         assert (await sink.query(LogQuery(), deadline=FOREVER)).missing
     elif by == "histogram":
         await sink.histogram(HistogramQuery(), deadline=FOREVER)
-    else:
+    elif by == "health":
         await sink.check()
+    else:
+        await sink.watch()
     await asyncio.sleep(0)
     page = await sink.query(LogQuery(limit=100), deadline=FOREVER)
     assert not page.missing

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from logbridge.domain.entry import LogEntry
@@ -161,7 +161,6 @@ async def test_a_cancelled_write_may_have_been_written() -> None:
     assert sum(len(service.entries) for service in services) == 20
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["up", "down", "loses", "refuses"]), min_size=3, max_size=3), st.data())
 def test_there_is_one_outcome_for_each_entry_in_order(states: list[str], data: st.DataObject) -> None:
     """Whatever the services do, and wherever entries may be, no answer is exchanged, and none is lost."""
