@@ -3,6 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, nothing about the code.
+settings.register_profile("logbridge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("logbridge")
 
 
 @pytest.fixture(scope="module", params=["coalesced", "apart"])

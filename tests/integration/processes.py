@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import re
 import selectors
 import signal
@@ -169,10 +170,25 @@ def log_service(
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on which nothing listens, never the same twice.
+
+    Below those that Linux gives to outgoing connections: while a test lets nobody listen there, none gets it.
+    """
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("this process of tests has used up its ports")
+
+
+def _own_ports() -> Iterator[int]:
+    """Those of this one of the processes that run tests side by side."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw15").removeprefix("gw")) % 16
+    own = range(12_000 + number, 32_000, 16)
+    return iter(random.Random().sample(own, len(own)))
+
+
+_ports = _own_ports()
 
 
 @contextlib.contextmanager

@@ -176,7 +176,7 @@ async def test_keys_are_asked_for(tmp_path: Path) -> None:
 framed = st.binary(max_size=30).map(lambda raw: b"\x0a" + bytes([len(raw)]) + raw)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.one_of(st.binary(max_size=100), framed))
 async def test_garbage_is_the_clients_fault(body: bytes) -> None:
     """Whatever comes is taken, or INVALID_ARGUMENT: never a fault of the service."""

@@ -330,7 +330,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return directory, [f"first {n}" for n in range(100, 300)] + killed_writer(directory, 1000)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(name="flip spool.db", seed=15802)
 @given(name=st.sampled_from(sorted(DAMAGES)), seed=st.integers(0, 2**32))
 def test_damage_is_counted_and_named_exactly(

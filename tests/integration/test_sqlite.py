@@ -135,7 +135,7 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 _PLAIN = st.text("abc xyz\x00日志🚀%_\"'\\*", max_size=8)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=st.lists(_TEXT, max_size=8), metadata=st.dictionaries(_TEXT, _TEXT, max_size=4))
 def test_any_text_round_trips(runner: asyncio.Runner, messages: list[str], metadata: dict[str, str]) -> None:
     """Whatever text an entry holds, it is read back equal."""
@@ -152,7 +152,7 @@ def test_any_text_round_trips(runner: asyncio.Runner, messages: list[str], metad
         assert runner.run(round_trip(directory)) == entries[::-1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(messages=st.lists(_PLAIN, max_size=8), text=_PLAIN)
 def test_text_search_agrees_with_a_plain_model(messages: list[str], text: str) -> None:
     """A text finds exactly the messages that contain it, U+0000 counting as a space."""

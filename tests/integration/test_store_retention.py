@@ -157,7 +157,7 @@ def assert_agrees(store: Store, kept: list[LogEntry]) -> None:
     assert store.problems() == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(events=_EVENTS)
 def test_age_keeps_what_a_plain_model_keeps(events: list[tuple[str, int, str, int]]) -> None:
     """After any writes, days and runs, exactly the logs that are not too old are there, in every answer."""
@@ -168,7 +168,7 @@ def test_age_keeps_what_a_plain_model_keeps(events: list[tuple[str, int, str, in
         assert store.retention.removed_by_age == len(model.times_s) - len(model.kept)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(events=_EVENTS, age_days_max=st.sampled_from([0, 3]))
 def test_bytes_stay_below_their_bound(events: list[tuple[str, int, str, int]], age_days_max: int) -> None:
     """After any writes and runs logs take at most the bytes allowed, and the last ones stay."""

@@ -168,10 +168,10 @@ class Life(RuleBasedStateMachine):
 def test_no_total_ever_goes_down(tmp_path: Path) -> None:
     """Whoever is asked, whenever somebody dies: never less than was told before, never more than happened."""
     machine: Any = type("Life", (Life,), {"folder": tmp_path})
-    run_state_machine_as_test(machine, settings=settings(max_examples=60, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=60))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(deaths=st.lists(st.integers(0, 5), max_size=120))
 def test_any_number_of_deaths_leaves_one_file(tmp_path: Path, deaths: list[int]) -> None:
     """A worker that dies again and again leaves its counts, and no pile of files or names."""

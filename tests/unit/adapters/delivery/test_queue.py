@@ -82,7 +82,7 @@ class Callers:
         return outcomes
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(writes=_WRITES, takes_s=st.floats(0, 3))
 def test_the_queue_agrees_with_a_plain_model(
     writes: list[tuple[int, float, float, bool]], takes_s: float

@@ -168,7 +168,7 @@ def test_closing_ends_the_pauses() -> None:
 _SCRIPTS = st.lists(st.sampled_from(sorted(KINDS)), max_size=5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     scripts=st.dictionaries(
         st.sampled_from("abcdefgh"), st.lists(st.sampled_from(sorted(KINDS)), max_size=5), min_size=1

@@ -254,7 +254,7 @@ _ANSWERS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     answers=st.lists(_ANSWERS, max_size=30),
     writes=st.lists(st.tuples(st.integers(1, 9), st.floats(0, 50)), min_size=1, max_size=8),

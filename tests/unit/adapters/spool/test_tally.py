@@ -14,7 +14,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
 def test_the_tally_agrees_with_a_plain_model(tmp_path: Path, steps: list[tuple[str, int, str]]) -> None:
     """After any additions, removals and rewrites it knows exactly what should be there, with the ids."""

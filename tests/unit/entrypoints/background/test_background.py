@@ -610,7 +610,7 @@ def test_a_setting_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None
 STEPS = st.sampled_from(("log", "log", "log", "bad", "large", "flush"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     steps=st.lists(STEPS, max_size=40),
     script=st.lists(st.sampled_from((accept, refuse, fail, lose)), max_size=20),

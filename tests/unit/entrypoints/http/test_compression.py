@@ -68,7 +68,7 @@ def decompressed(encoding: str, parts: list[bytes], bytes_max: int = 64 * MIB) -
     way=st.sampled_from(WAYS),
     cuts=st.lists(st.integers(0, 6000), max_size=10),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_goes_in_comes_out(
     body: bytes, way: tuple[str, Callable[[bytes], bytes]], cuts: list[int]
 ) -> None:
@@ -83,7 +83,7 @@ def test_whatever_goes_in_comes_out(
 
 
 @given(junk=st.binary(min_size=1, max_size=200), way=st.sampled_from(WAYS), end=st.integers(0, 200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_is_wrong_has_a_reason(
     junk: bytes, way: tuple[str, Callable[[bytes], bytes]], end: int
 ) -> None:

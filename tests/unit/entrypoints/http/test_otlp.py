@@ -203,7 +203,7 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing() -> None:
     assert b"secret" not in answer.content
 
 
-@examples(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(body=st.one_of(st.binary(), st.text().map(str.encode), st.just(b"[]")), as_json=st.booleans())
 async def test_garbage_is_never_a_5xx(body: bytes, as_json: bool) -> None:
     """Whatever comes is taken or refused as the client's fault, in the encoding of the request."""

@@ -128,7 +128,7 @@ async def test_others_are_refused(headers: dict[str, str], allowed: tuple[str, s
     cuts=st.lists(st.integers(0, 300), max_size=8),
     count=st.integers(1, 30),
 )
-@examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_neither_parts_nor_encodings_matter(encoding: str, cuts: list[int], count: int) -> None:
     """Lines are what they are, however the body comes."""
     sink, body, cuts = MemorySink(), COMPRESS[encoding](lines(count)), sorted(cuts)

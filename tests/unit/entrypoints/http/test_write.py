@@ -240,7 +240,7 @@ _names = st.sampled_from(
 _documents = (_json | st.dictionaries(_names, _json)).map(lambda value: json.dumps(value).encode())
 
 
-@examples(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(body=st.binary(max_size=200) | _documents)
 async def test_no_body_breaks_the_bridge(body: bytes) -> None:
     """Arbitrary JSON and arbitrary bytes get an answer below 500 everywhere."""
