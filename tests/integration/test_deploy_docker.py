@@ -14,7 +14,7 @@ import pytest
 
 from logbridge.entrypoints.settings import Settings
 from tests.integration.image import DOCKERFILE, ROOT, Image, context, stages, values
-from tests.integration.processes import end, free_port, read_until, tells_of_a_fault, until
+from tests.integration.processes import DEADLINE_S, end, free_port, read_until, tells_of_a_fault, until
 from tests.integration.served import API
 
 FINAL = stages()[-1]
@@ -122,10 +122,11 @@ def programs_run(image: Image) -> None:
         assert not is_healthy(image, **settings)
         with running(image, "listens at", "serve", "--workers", "2", **settings, **spool):
             until(lambda: is_healthy(image, **settings))
-            assert httpx.post(f"{url}/write", json=log).status_code == 200
-            durably = httpx.post(f"{url}/write", json=log, headers={"Prefer": "respond-async"})
+            assert httpx.post(f"{url}/write", json=log, timeout=DEADLINE_S).status_code == 200
+            headers = {"Prefer": "respond-async"}
+            durably = httpx.post(f"{url}/write", json=log, headers=headers, timeout=DEADLINE_S)
             assert durably.status_code == 202
-            until(lambda: httpx.get(f"{url}/query").json()["total_count"] == 2)
+            until(lambda: httpx.get(f"{url}/query", timeout=DEADLINE_S).json()["total_count"] == 2)
     assert {path.name for path in image.data.iterdir()} >= {"logs.db", "spool"}
     assert {path.stat().st_uid for path in image.data.rglob("*")} == {int(image.user)}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.processes import end, free_port, start
+from tests.integration.processes import DEADLINE_S, end, free_port, start
 from tests.integration.service_manager import activated, listening, told
 
 
@@ -20,7 +20,7 @@ def test_the_bridge_says_when_it_is_ready(tmp_path: Path, workers: str) -> None:
         with activated(handed, tmp_path, "--workers", workers, LOGBRIDGE_SINK=sink, **settings):
             for _ in range(int(workers)):
                 assert ear.recv(100) == b"READY=1"
-            assert httpx.get(url).status_code == 200
+            assert httpx.get(url, timeout=DEADLINE_S).status_code == 200
         assert ear.recv(100) == b"STOPPING=1"
         ear.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -49,4 +49,5 @@ def test_a_manager_that_is_away_stops_nothing(tmp_path: Path) -> None:
     """The start goes on where nobody listens at NOTIFY_SOCKET."""
     settings = {"NOTIFY_SOCKET": str(tmp_path / "nobody"), "LOGBRIDGE_SINK": "memory://"}
     with listening() as handed, activated(handed, tmp_path, **settings):
-        assert httpx.get(f"http://127.0.0.1:{handed.getsockname()[1]}/livez").status_code == 200
+        url = f"http://127.0.0.1:{handed.getsockname()[1]}/livez"
+        assert httpx.get(url, timeout=DEADLINE_S).status_code == 200

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.field_peer import FieldPeer
 from tests.integration.load import Load
-from tests.integration.processes import end, free_port, read_until, start, tells_of_a_fault
+from tests.integration.processes import DEADLINE_S, end, free_port, read_until, start, tells_of_a_fault
 from tests.integration.served import until
 from tests.integration.service_manager import HANDED, activated, hand_over, listening
 
@@ -50,7 +50,7 @@ def test_who_connects_meanwhile_waits(tmp_path: Path) -> None:
     with listening() as handed:
         port = handed.getsockname()[1]
         with activated(handed, tmp_path, LOGBRIDGE_SINK="memory://"):
-            assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+            assert httpx.get(f"http://127.0.0.1:{port}/livez", timeout=DEADLINE_S).status_code == 200
         with socket.create_connection(("127.0.0.1", port)) as early:
             early.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
             early.settimeout(30)

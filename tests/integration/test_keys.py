@@ -24,7 +24,15 @@ from logbridge.domain.query import LogQuery
 from logbridge.entrypoints.log_service import LogServiceServer
 from tests.factories import make_entry, soon
 from tests.integration.field_peer import FieldPeer
-from tests.integration.processes import bridge, free_port, log_service, start, tells_of_a_fault, until
+from tests.integration.processes import (
+    DEADLINE_S,
+    bridge,
+    free_port,
+    log_service,
+    start,
+    tells_of_a_fault,
+    until,
+)
 from tests.integration.served import API
 
 MAKER = EntryMaker("default-service", 1000, 64, lambda: "2024-08-30T10:30:45Z", lambda: "made-id")
@@ -197,7 +205,7 @@ def test_a_tail_leaves_with_its_key(tmp_path: Path) -> None:
         lines = tail.iter_lines()
         assert next(lines).startswith("id: ")
         run(tmp_path, "key", "revoke", "me")
-        with httpx.Client(base_url=running.client.base_url) as other:
+        with httpx.Client(base_url=running.client.base_url, timeout=DEADLINE_S) as other:
             until(lambda: other.get(f"{API}/query", headers=bearer(key)).status_code == 401)
             assert other.post(f"{API}/write", json={"message": "m"}, headers=bearer(writer)).is_success
         assert not any(line.startswith("data:") for line in lines)

@@ -17,7 +17,7 @@ import pytest
 
 from logbridge.adapters.keys.ring import new_key
 from logbridge.entrypoints.own_log import MORE, SHORTENED
-from tests.integration.processes import bridge, end, free_port, read_until, records_of, start
+from tests.integration.processes import DEADLINE_S, bridge, end, free_port, read_until, records_of, start
 from tests.integration.served import API
 
 KEY = new_key()[0]
@@ -64,7 +64,7 @@ def test_no_secret_in_the_log_of_a_talkative_bridge(tmp_path: Path, form: str) -
     process = start(tmp_path, "serve", "--port", "0", LOGBRIDGE_SINK_KEY=KEY, **settings)
     assert process.stdout is not None
     port = int(read_until(process.stdout, r"listens at http://127.0.0.1:(\d+),")[1])
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_S) as client:
         for headers in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": KEY}, {"cookie": f"a={KEY}"}):
             client.get(f"/{KEY}?key={KEY}&b=%0a{FORGED}", headers=headers)
             client.post(f"{API}/write", json={"message": f"\n{FORGED}"}, headers=headers)
@@ -102,7 +102,7 @@ def test_a_fault_is_told_to_the_log_only(tmp_path: Path, debug: str, form: str) 
     )
     assert process.stdout is not None
     url = read_until(process.stdout, r"listens at (http://[\d.:]+),")[1]
-    answer = httpx.post(f"{url}{API}/write", json={"message": "m"})
+    answer = httpx.post(f"{url}{API}/write", json={"message": "m"}, timeout=DEADLINE_S)
     assert answer.status_code == 500
     assert answer.json()["detail"] == "a fault of the bridge; its own log says more"
     assert not re.search(r"Traceback|ZeroDivision|\.py|lbk_", answer.text)

@@ -64,7 +64,7 @@ def test_hanging_up_ends_it(running: Bridge) -> None:
     """After the client has left, nothing more is written."""
     with begun(running, 10_000) as source:
         progress_of(next(source.iter_sse()))
-    with httpx.Client(base_url=running.client.base_url) as other:
+    with httpx.Client(base_url=running.client.base_url, timeout=DEADLINE_S) as other:
 
         def in_flight() -> int:
             entries: int = other.get(f"{API}/stats").json()["performance"]["in_flight"]["entries"]

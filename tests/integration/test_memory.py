@@ -113,7 +113,7 @@ async def test_ten_thousand_writes_hang(tmp_path: Path) -> None:
     async with (
         log_service(tmp_path) as (service, address),
         running(tmp_path, sink=f"grpc://{address}", **_PATIENT) as served,
-        httpx.AsyncClient(base_url=served.url) as client,
+        httpx.AsyncClient(base_url=served.url, timeout=60) as client,
     ):
         assert (await client.post(f"{API}/write", json={"message": "first"})).status_code == 200
         os.kill(service.pid, signal.SIGSTOP)

@@ -63,7 +63,7 @@ def prometheus(folder: Path, target: str, key: str) -> Iterator[httpx.Client]:
         subprocess.Popen(command, stdout=log, stderr=log) as process,
     ):
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_S) as client:
                 until(lambda: is_ready(client))
                 yield client
         finally:

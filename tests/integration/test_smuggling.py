@@ -237,4 +237,5 @@ def test_behind_nginx_no_request_arrives_unseen(fronted: Front, shape: str) -> N
     seen = fronted.written_by_front() - seen_before
     assert len(fronted.stored()) - before == seen
     assert seen <= len(answers)
-    assert httpx.get(f"http://127.0.0.1:{fronted.port}/livez").json() == {"status": "alive"}
+    alive = httpx.get(f"http://127.0.0.1:{fronted.port}/livez", timeout=DEADLINE_S)
+    assert alive.json() == {"status": "alive"}

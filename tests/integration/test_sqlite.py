@@ -347,7 +347,7 @@ async def test_closing_ends_a_follow(path: Path) -> None:
     await asyncio.sleep(0)
     await store.aclose()
     with pytest.raises(ReaderUnavailable):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 30)
 
 
 async def test_follow_sees_everything_while_being_written_to(store: SqliteStore) -> None:

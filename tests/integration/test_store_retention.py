@@ -389,4 +389,4 @@ async def test_a_follow_goes_on_where_logs_were_removed(open_store: Callable[...
     await until(only_one)
     async with contextlib.aclosing(store.follow(LogFilter(), after=place)) as follow:
         await anext(follow)
-        assert (await asyncio.wait_for(anext(follow), 5)).entry == entry
+        assert (await asyncio.wait_for(anext(follow), 30)).entry == entry

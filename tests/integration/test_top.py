@@ -169,7 +169,7 @@ def bridge_at(folder: Path, port: int) -> Iterator[httpx.Client]:
     try:
         assert process.stdout is not None
         read_until(process.stdout, "listens at")
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_S) as client:
             yield client
     finally:
         end(process)

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.processes import (
     ALONE,
+    DEADLINE_S,
     Bridge,
     bridge,
     end,
@@ -141,7 +142,7 @@ def test_who_ends_at_once_leaves_nothing(tmp_path: Path) -> None:
     process = start(tmp_path, "serve", "--port", "0", "--workers", "2", TMPDIR=str(folder), **settings)
     assert process.stdout is not None
     url = read_until(process.stdout, r"listens at (http://[\d.:]+),")[1]
-    with httpx.Client(base_url=url, headers=ALONE) as client:
+    with httpx.Client(base_url=url, headers=ALONE, timeout=DEADLINE_S) as client:
         until(lambda: client.get("/readyz").status_code == 200)
         assert len(list(folder.iterdir())) == 1
         process.send_signal(signal.SIGTERM)
