@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from logbridge.domain.errors import InvalidSetting
 from logbridge.entrypoints.http.server import bind
 from logbridge.entrypoints.settings import Settings
+from tests.integration.processes import ran
 from tests.integration.served import API, running
 
 pytestmark = pytest.mark.usefixtures("each_way")
@@ -56,6 +58,25 @@ async def test_a_stop_during_the_start_exits_with_0(tmp_path: Path, stop: signal
     async with running(tmp_path) as (process, _):
         process.send_signal(stop)
         assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_the_loop_begins_exits_with_0(tmp_path: Path, stop: signal.Signals) -> None:
+    """In the middle of its making, too, a loop is not broken off: it begins, and drains what there is."""
+    program = f"""
+import signal, socket, sys
+from logbridge.entrypoints.http.server import serve
+from logbridge.entrypoints.settings import Settings
+pair, stops = socket.socketpair, [{int(stop)}]
+def signalled(*arguments):
+    # uvloop asks for these to hear of signals, and once more at the end.
+    if stops:
+        signal.raise_signal(stops.pop())
+    return pair(*arguments)
+socket.socketpair = signalled
+sys.exit(serve(Settings(host="127.0.0.1", port=0, sink="memory://")))
+"""
+    assert "listens at" in ran(sys.executable, "-c", program, cwd=tmp_path)
 
 
 def test_a_taken_port_is_one_line() -> None:

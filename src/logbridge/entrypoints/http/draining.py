@@ -72,6 +72,7 @@ class DrainingServer(uvicorn.Server):
         self._stops = stops
         self._inherited = inherited
         self._ends_listener = ends_listener
+        self._early: list[int] = []
         self._told = False
         self._drained_by_s: float | None = None
         self._listeners: list[socket.socket] = []
@@ -84,16 +85,26 @@ class DrainingServer(uvicorn.Server):
         """That of the application, which is loaded when the server starts."""
         return cast(Lifecycle, self.config.loaded_app.state.lifecycle)
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn. A signal waits until the loop runs: to raise before that would leave it half begun."""
+        self._handle(lambda number, _: self._early.append(number))
+        super().run(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle signals for good; unlike uvicorn, never raise them again at the end."""
         self._loop = asyncio.get_running_loop()
-        if threading.current_thread() is threading.main_thread():
-            for number in (*self._stops, RETIRE):
-                signal.signal(number, self.handle_exit)
-            if signal.SIGHUP not in self._stops:
-                signal.signal(signal.SIGHUP, lambda *_: self._loop.call_soon_threadsafe(self._hang_up))
+        self._handle(self.handle_exit)
+        if _in_main_thread() and signal.SIGHUP not in self._stops:
+            signal.signal(signal.SIGHUP, lambda *_: self._loop.call_soon_threadsafe(self._hang_up))
+        for number in self._early:
+            self.handle_exit(number, None)
         yield
+
+    def _handle(self, handler: Callable[[int, FrameType | None], object]) -> None:
+        if _in_main_thread():  # only there can they be heard
+            for number in (*self._stops, RETIRE):
+                signal.signal(number, handler)
 
     def _hang_up(self) -> None:
         if not self._terminal.hung_up:
@@ -241,6 +252,10 @@ class DrainingServer(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(until_s):
                     await self.server_state.none_left.wait()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def let_nobody_in(listener: socket.socket) -> None:
