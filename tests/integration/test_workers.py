@@ -45,8 +45,9 @@ def workers(folder: Path, number: int = 2, **variables: str) -> Iterator[Bridge]
 
 
 def serving(running: Bridge) -> int:
-    """How many workers serve, as whichever of them tells."""
-    return int(running.client.get(f"{API}/stats", headers=ALONE).json()["workers"])
+    """How many workers serve, as whichever of them tells; 0 if it says that it is the one that ends."""
+    answer = running.client.get(f"{API}/stats", headers=ALONE)
+    return 0 if answer.status_code == 503 else int(answer.json()["workers"])
 
 
 def _serve(running: Bridge, number: int) -> bool:
