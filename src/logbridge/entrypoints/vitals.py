@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 # The spool is asked no more often, and for no more than a part of the time: a large one takes long to count.
 SPOOL_EVERY_S = 1.0
 SPOOL_PAUSE_TO_TIME = 20
+# One that cannot be read is asked again so soon: until it gives up, a question only waits.
+SPOOL_AGAIN_S = 3.0
 # Nobody waits longer for a new answer while there is an old one.
 SPOOL_WAIT_S = 0.5
 
@@ -143,8 +145,9 @@ class Vitals:
     async def _timed(self, loop: asyncio.AbstractEventLoop) -> Waiting | None:
         began_s = loop.time()
         waiting = await self._ask_spool()
-        took_s = loop.time() - began_s
-        self._ask_at_s = loop.time() + max(SPOOL_EVERY_S, SPOOL_PAUSE_TO_TIME * took_s)
+        now_s = loop.time()
+        pause_s = SPOOL_AGAIN_S if waiting is None else SPOOL_PAUSE_TO_TIME * (now_s - began_s)
+        self._ask_at_s = now_s + max(SPOOL_EVERY_S, pause_s)
         return waiting
 
     def _report(self) -> Report:

@@ -186,6 +186,20 @@ async def test_nobody_waits_for_a_slow_spool_that_has_answered_before(
     assert spool.asked == 2
 
 
+async def test_a_spool_that_could_not_be_read_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the question took: it had only waited. Once it is read, that sets the pause."""
+    monkeypatch.setattr(module, "SPOOL_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "SPOOL_AGAIN_S", 0.0)
+    monkeypatch.setattr(module, "SPOOL_PAUSE_TO_TIME", 1e9)
+    spool = Spool()
+    spool.answer = None
+    async with beating(Measures(), spool) as vitals:
+        assert (await vitals.look()).waiting is None
+        spool.answer = WAITING
+        assert [(await vitals.look()).waiting for _ in range(3)] == [WAITING] * 3
+    assert spool.asked == 2
+
+
 async def test_the_last_counts_are_shown_at_the_end(tmp_path: Path) -> None:
     """What came after the last beat is pinned when the bridge stops."""
     measures = Measures()
