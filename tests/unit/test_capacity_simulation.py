@@ -7,6 +7,7 @@ import pytest
 from benchmarks.capacity.assumptions import Assumptions
 from benchmarks.capacity.simulation.arrivals import Arrivals, OpenWorld, Shape, exponential, poisson
 from benchmarks.capacity.simulation.clock import Clock, Loop
+from benchmarks.capacity.simulation.coalescer import Batch, Coalescer
 from benchmarks.capacity.simulation.sink import Sink
 from benchmarks.capacity.simulation.station import Station
 from benchmarks.capacity.simulation.system import (
@@ -198,6 +199,23 @@ class TestFailures:
         seen = played(keeps, Failure(Part.WORKER, 2.0, 5.0))
         share = ASSUMED.health_check_s / 12.0 / SIZES[keeps].workers
         assert seen.refused_share == pytest.approx(share, rel=0.5)
+
+    def test_nothing_goes_out_from_a_killed_worker(self) -> None:
+        """A timer of its coalescing, which is still to come, finds nothing that waits."""
+        clock, begun = Clock(), list[Batch]()
+        loop = Loop(clock)
+
+        def begin(batch: Batch) -> float:
+            begun.append(batch)
+            return 0.0
+
+        coalescer = Coalescer(clock, loop, CoalescePolicy(), begin)
+        for _ in range(2):
+            coalescer.add(Request(clock.now_s, 1, 1, 100, 10.0, lambda *_: None))
+            clock.run(clock.now_s)
+        coalescer.kill()
+        clock.run(1.0)
+        assert len(begun) == 1, "the second one lingered behind the first"
 
     def test_a_forwarder_is_killed(self) -> None:
         """What it had in hand goes again, and nothing is refused."""

@@ -47,6 +47,11 @@ class Coalescer:
         self._under_way -= 1
         return self._go() if self._waiting else 0.0
 
+    def kill(self) -> None:
+        """What waits is gone; a timer that is still to come finds nothing."""
+        self._waiting.clear()
+        self._waiting_logs = 0
+
     def _go_soon(self) -> None:
         if not self._going:
             self._going = True

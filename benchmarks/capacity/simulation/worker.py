@@ -91,11 +91,17 @@ class Delivered:
         if self._clock.now_s + pause_s >= within_s:
             self._loop.leave(part.answer, False)
         else:
-            self._clock.after(pause_s, self._loop.soon, partial(self._add, index, part))
+            self._clock.after(pause_s, self._again, self._lives, index, part)
+
+    def _again(self, life: int, index: int, part: Request) -> None:
+        if life == self._lives:
+            self._loop.soon(partial(self._add, index, part))
 
     def kill(self) -> None:
         """All that waits is gone; the requests are answered by whoever ends the process."""
         self._lives += 1
+        for coalescer in self._coalescers.values():
+            coalescer.kill()
         self._coalescers = {}
 
 
