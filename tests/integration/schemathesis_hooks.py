@@ -41,8 +41,8 @@ def _lines(case: Any, response: Any) -> bool:
 
 def _asked_for_haste(case: Any, response: Any) -> bool:
     waits_s = {name.lower(): value for name, value in (case.headers or {}).items()}.get("request-timeout")
-    told = response.status_code == 504 or b"before the deadline" in response.content
-    return bool(told and waits_s is not None and float(waits_s) < 1)
+    not_sent = response.status_code == 503 and b"before the deadline" in response.content
+    return (response.status_code == 504 or not_sent) and waits_s is not None and float(waits_s) < 1
 
 
 def _no_message(case: Any, response: Any) -> bool:
