@@ -51,6 +51,11 @@ def line(number: int) -> bytes:
     return json.dumps({"message": str(number)}).encode() + b"\n"
 
 
+def _over(logs: dict[str, int]) -> int:
+    """How many logs were not written, or not known to be, when their time was over."""
+    return logs["failed"] + logs["unknown"]
+
+
 def messages(peer: FieldPeer) -> list[int]:
     return sorted(int(entry.message) for entry in peer.stored)
 
@@ -202,7 +207,8 @@ async def test_the_log_service_stays_away_for_too_long(tmp_path: Path) -> None:
         await peer.stop()
         upload.chunk(line(1))
         async with connected(served.port) as other:
-            while not (await other.ask("GET", f"{API}/stats")).body["performance"]["logs"]["failed"]:
+            # What has no answer by the end of its time is unknown: on a busy machine a refusal may be late.
+            while not _over((await other.ask("GET", f"{API}/stats")).body["performance"]["logs"]):
                 pass
         await peer.start(int(peer.address.rpartition(":")[2]))
         number = 1
