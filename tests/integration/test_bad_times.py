@@ -140,7 +140,7 @@ class TestTheLogService:
         ):
             assert logbridge.write("before").status_code == 200
             service.send_signal(signal.SIGSTOP)
-            answer = logbridge.write("hanging", {"Request-Timeout": "0.2"}, log_id="mine")
+            answer = logbridge.write("hanging", {"Request-Timeout": "1"}, log_id="mine")
             service.send_signal(signal.SIGCONT)
             assert_told(answer, 504, "did not answer in time")
             assert answer.json()["log_id"] == "mine"

@@ -88,7 +88,7 @@ class Delivered:
         part.failures += 1
         pause_s = self._retry.pause_s(part.failures, self._random())
         within_s = min(part.deadline_s, part.at_s + self._retry.budget_s)
-        if self._clock.now_s + pause_s >= within_s:
+        if self._clock.now_s + pause_s + self._retry.attempt_s_min >= within_s:
             self._loop.leave(part.answer, False)
         else:
             self._clock.after(pause_s, self._again, self._lives, index, part)

@@ -92,17 +92,21 @@ class CoalescePolicy(Struct, frozen=True):
 class RetryPolicy(Struct, frozen=True):
     """When to try again: exponential backoff with full jitter, and no longer than the budget.
 
-    budget_s: seconds from the first attempt in which another one may begin. backoff_first_s, backoff_max_s:
-    the longest pause before the second attempt, and before any.
+    budget_s: seconds from the first attempt in which another one may begin. attempt_s_min: with less time
+    than this left none begins: it would hardly have its answer, and an entry known not to be written would
+    become one that may have been. backoff_first_s, backoff_max_s: the longest pause before the second
+    attempt, and before any.
     """
 
     budget_s: float = 10.0
+    attempt_s_min: float = 0.1
     backoff_first_s: float = 0.5
     backoff_factor: float = 2.0
     backoff_max_s: float = 30.0
 
     def __post_init__(self) -> None:
         _at_least(0.001, budget_s=self.budget_s, backoff_first_s=self.backoff_first_s)
+        _at_least(0, attempt_s_min=self.attempt_s_min)
         _at_least(1, backoff_factor=self.backoff_factor)
         _at_least(self.backoff_first_s, backoff_max_s=self.backoff_max_s)
 

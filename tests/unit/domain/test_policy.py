@@ -31,6 +31,7 @@ from logbridge.domain.policy import (
         (DeadlinePolicy, "request_s"),
         (AdmissionPolicy, "bytes_max"),
         (RetryPolicy, "budget_s"),
+        (RetryPolicy, "attempt_s_min"),
         (RetryPolicy, "backoff_first_s"),
         (RetryPolicy, "backoff_factor"),
         (RetryPolicy, "backoff_max_s"),

@@ -84,8 +84,9 @@ class Retry(Link):
         return outcomes
 
     async def _pause(self, pause_s: float, limit: Deadline) -> bool:
-        """Wait; False if there is no time for it, or the bridge stops."""
-        if self._stopping.is_set() or pause_s >= limit.remaining_s(self._monotonic()):
+        """Wait; False if there is no time for it and an attempt, or the bridge stops."""
+        ends_s = pause_s + self._policy.attempt_s_min
+        if self._stopping.is_set() or ends_s >= limit.remaining_s(self._monotonic()):
             return False
         try:
             async with asyncio.timeout(pause_s):

@@ -99,6 +99,21 @@ def test_the_callers_deadline_counts() -> None:
     assert len(sink.attempts) == 3
 
 
+@given(st.floats(0, 5), st.floats(0, 1))
+def test_no_attempt_begins_in_haste(wait_s: float, jitter: float) -> None:
+    """The first one has the time that there is, each further one 0.1 s or more: less would answer nothing."""
+    sink = Scripted({"a": ["fail"] * 99_999})
+
+    async def begun() -> float:
+        began_s = now_s()
+        await write(sink, "a", wait_s, jitter=max(jitter, 0.001))
+        return began_s
+
+    ends_s = run_simulated(begun()) + wait_s
+    assert sink.attempts
+    assert all(ends_s - at_s >= POLICY.attempt_s_min - 1e-9 for at_s, _ in sink.attempts[1:])
+
+
 def test_the_larger_of_backoff_and_retry_info_counts() -> None:
     """A peer that asks to wait 3 s is not asked again before; one that asks less waits for the backoff."""
     for after_s, pause_s in ((3.0, 3.0), (0.1, 0.5)):
