@@ -156,7 +156,8 @@ async def test_check_direct(tmp_path: Path) -> None:
     """`logbridge check direct` tests the way to the receiver that the settings name."""
     async with GrpcCollector() as peer:
         sink = f"otlp://127.0.0.1:{peer.port}"
-        with start(tmp_path, "check", "direct", LOGBRIDGE_SINK=sink) as checking:
+        patient = dict.fromkeys(("LOGBRIDGE_REQUEST_TIMEOUT_S", "LOGBRIDGE_ATTEMPT_TIMEOUT_S"), "120")
+        with start(tmp_path, "check", "direct", LOGBRIDGE_SINK=sink, **patient) as checking:
             out, err = await in_thread(checking.communicate)
     assert checking.returncode == 0, out + err
     assert "4 passed, 0 failed" in out

@@ -153,12 +153,12 @@ def test_who_ends_at_once_leaves_nothing(tmp_path: Path) -> None:
 
 def test_events_have_each_second_once(tmp_path: Path) -> None:
     """An event at once with the past that was asked for; then, one after the other, what came since."""
-    with (
-        two_workers(tmp_path) as running,
-        running.client.stream(
-            "GET", f"{API}/stats", params={"history": 300}, headers={"accept": "text/event-stream"}
-        ) as answer,
-    ):
+    with two_workers(tmp_path) as running, contextlib.ExitStack() as stack:
+        until(lambda: stats(running)["workers"] == 2)
+        params, headers = {"history": 300}, {"accept": "text/event-stream"}
+        answer = stack.enter_context(
+            running.client.stream("GET", f"{API}/stats", params=params, headers=headers)
+        )
         assert answer.headers["content-type"].startswith("text/event-stream")
         write(running, LOGS)
         points: list[dict[str, Any]] = []
