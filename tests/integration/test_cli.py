@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration.processes import DEADLINE_S, end, read_until, start
+from tests.integration.test_client import run_python
 
 
 class Dev:
@@ -58,6 +59,23 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     running = Dev(tmp_path_factory.mktemp("dev"))
     yield running
     assert end(running.process, signal.SIGINT)[0] == 0
+
+
+def test_a_command_loads_what_is_its_own() -> None:
+    """Who starts the bridge does not wait for what other commands import; the list tells of them all."""
+    code = """
+import sys
+from logbridge.entrypoints.cli import app, run
+app["serve"]
+import logbridge.entrypoints.http.server
+assert not {"httpx", "logbridge.entrypoints.commands.talk"} & set(sys.modules)
+run([])
+"""
+    done = run_python(code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(
+        words in done.stdout for words in ("serve    Start the bridge alone", "query   Show stored logs")
+    )
 
 
 def test_written_log_can_be_queried(dev: Dev) -> None:

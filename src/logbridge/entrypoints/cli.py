@@ -9,21 +9,7 @@ from cyclopts import App, CycloptsError
 from logbridge import __version__
 from logbridge.domain.errors import InvalidSetting, LogbridgeError
 from logbridge.entrypoints.commands import terminal
-from logbridge.entrypoints.commands.check import check
-from logbridge.entrypoints.commands.dev import dev
 from logbridge.entrypoints.commands.ending import CommandFailed, Exit
-from logbridge.entrypoints.commands.export import export
-from logbridge.entrypoints.commands.forward import forward
-from logbridge.entrypoints.commands.import_logs import import_logs
-from logbridge.entrypoints.commands.key import key
-from logbridge.entrypoints.commands.serve import serve
-from logbridge.entrypoints.commands.service import service
-from logbridge.entrypoints.commands.show import config, openapi
-from logbridge.entrypoints.commands.spool import spool
-from logbridge.entrypoints.commands.store import store
-from logbridge.entrypoints.commands.tail import tail
-from logbridge.entrypoints.commands.talk import query, write
-from logbridge.entrypoints.commands.top import top
 
 _HELP = """Programs send logs over HTTP; logbridge hands them to a gRPC log service.
 
@@ -46,22 +32,27 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
-app.command(dev, group="Start")
-app.command(serve, group="Start")
-app.command(service, group="Start")
-app.command(forward, group="Start")
-app.command(write, group="Talk to a running bridge")
-app.command(query, group="Talk to a running bridge")
-app.command(tail, group="Talk to a running bridge")
-app.command(top, group="Talk to a running bridge")
-app.command(export, group="Talk to a running bridge")
-app.command(import_logs, name="import", group="Talk to a running bridge")
-app.command(spool)
-app.command(store)
-app.command(key)
-app.command(check)
-app.command(config, group="Look and test")
-app.command(openapi, group="Look and test")
+_START, _TALK, _LOOK = "Start", "Talk to a running bridge", "Look and test"
+# By name: whoever starts one command does not wait for what the others import.
+for _name, _path, _group in (
+    ("dev", "dev:dev", _START),
+    ("serve", "serve:serve", _START),
+    ("service", "service:service", _START),
+    ("forward", "forward:forward", _START),
+    ("write", "talk:write", _TALK),
+    ("query", "talk:query", _TALK),
+    ("tail", "tail:tail", _TALK),
+    ("top", "top:top", _TALK),
+    ("export", "export:export", _TALK),
+    ("import", "import_logs:import_logs", _TALK),
+    ("spool", "spool:spool", None),
+    ("store", "store:store", None),
+    ("key", "key:key", None),
+    ("check", "check:check", None),
+    ("config", "show:config", _LOOK),
+    ("openapi", "show:openapi", _LOOK),
+):
+    app.command(f"logbridge.entrypoints.commands.{_path}", name=_name, group=_group)
 
 
 def main() -> None:
@@ -71,6 +62,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; gives its exit code. Every error is one line on stderr."""
+    if not arguments or arguments[0].startswith("-"):
+        app.resolved_commands()  # the page that lists them says what each is for
     try:
         code = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()

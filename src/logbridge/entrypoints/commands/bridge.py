@@ -8,11 +8,23 @@ from urllib.parse import urlsplit
 import httpx
 
 from logbridge import __version__
-from logbridge.entrypoints.commands.ending import BridgeNotReached, CommandFailed
+from logbridge.entrypoints.commands.ending import BridgeNotReached, CommandFailed, UsageError
+from logbridge.entrypoints.commands.options import BridgeAddress
 from logbridge.entrypoints.settings import load, shown
 from logbridge.entrypoints.tls import calling_context
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def url_of(address: BridgeAddress | None) -> str:
+    """The bridge's URL, without a slash at the end. Raises InvalidSetting, UsageError."""
+    flags = {"url": address.url} if address and address.url is not None else {}
+    url = load(flags).bridge_url
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise UsageError(f"LOGBRIDGE_URL={shown('url', url)}: {error}") from None
+    return url
 
 
 def client_options(url: str, timeout_s: float = 30.0) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from logbridge.entrypoints.commands import bridge, terminal
 from logbridge.entrypoints.commands.ending import CommandFailed, Exit
-from logbridge.entrypoints.commands.options import BridgeAddress, bridge_url
+from logbridge.entrypoints.commands.options import BridgeAddress
 from logbridge.entrypoints.python.client import AsyncLogServiceClient
 
 _SERVICE = "logbridge-check"
@@ -71,7 +71,7 @@ def http(
     json
         Print the results as JSON.
     """
-    return _report("check http", asyncio.run(_check_http(bridge_url(address), full)), as_json=json)
+    return _report("check http", asyncio.run(_check_http(bridge.url_of(address), full)), as_json=json)
 
 
 @check.command

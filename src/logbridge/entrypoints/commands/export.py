@@ -11,7 +11,7 @@ import httpx
 from logbridge.domain.export import EXPORT_DEFAULT
 from logbridge.entrypoints.commands import bridge, terminal
 from logbridge.entrypoints.commands.ending import CommandFailed, Exit, UsageError
-from logbridge.entrypoints.commands.options import BridgeAddress, Filters, bridge_url, query_parameters
+from logbridge.entrypoints.commands.options import BridgeAddress, Filters, query_parameters
 from logbridge.entrypoints.commands.talk import failed_question
 
 # The log service may search for long before the next page.
@@ -66,7 +66,7 @@ def export(
         raise UsageError(f"{output}: exists already; choose another file")
     parameters = query_parameters(filters) | {"format": format, "limit": str(limit)}
     with (
-        bridge.connected(bridge_url(address), timeout_s=_SILENCE_MAX_S) as client,
+        bridge.connected(bridge.url_of(address), timeout_s=_SILENCE_MAX_S) as client,
         client.stream("GET", bridge.api_path("export"), params=parameters) as response,
     ):
         if response.status_code != 200:

@@ -21,7 +21,7 @@ from logbridge.entrypoints.commands.import_state import (
     state_file,
 )
 from logbridge.entrypoints.commands.log_lines import LINE_BYTES_MAX, Line, entry_of, line_id, read_lines
-from logbridge.entrypoints.commands.options import BridgeAddress, bridge_url
+from logbridge.entrypoints.commands.options import BridgeAddress
 from logbridge.entrypoints.commands.shipping import Item, Rejected, Shipper
 
 BATCH_LINES_MAX = 1000
@@ -66,7 +66,7 @@ def import_logs(
         Print the summary as JSON.
     """
     _check_files(files)
-    url = bridge_url(address)
+    url = bridge.url_of(address)
     tally = Tally()
     # A batch may take as long as its logs need to reach the disk.
     with bridge.connected(url, timeout_s=60.0) as client:

@@ -4,12 +4,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 from cyclopts import Group, Parameter
 
 from logbridge.entrypoints.commands import terminal
 from logbridge.entrypoints.commands.ending import UsageError
-from logbridge.entrypoints.settings import SETTINGS, Setting, load, shown, unknown_variables
+from logbridge.entrypoints.settings import SETTINGS, Setting, unknown_variables
 
 _SETTINGS_GROUP = Group(
     "Settings", help="A flag wins over the variable, the variable over .env.", sort_key=10
@@ -60,17 +59,6 @@ class BridgeAddress:
         str | None,
         Parameter(help="The bridge's address (LOGBRIDGE_URL; without it this machine at PORT)."),
     ] = None
-
-
-def bridge_url(address: BridgeAddress | None) -> str:
-    """The bridge's URL, without a slash at the end. Raises InvalidSetting, UsageError."""
-    flags = {"url": address.url} if address and address.url is not None else {}
-    url = load(flags).bridge_url
-    try:
-        httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise UsageError(f"LOGBRIDGE_URL={shown('url', url)}: {error}") from None
-    return url
 
 
 @Parameter(name="*", group=Group("Which logs", sort_key=5))

@@ -11,7 +11,7 @@ from httpx_sse import ServerSentEvent, SSEError, connect_sse
 
 from logbridge.entrypoints.commands import bridge, terminal
 from logbridge.entrypoints.commands.ending import BridgeNotReached, CommandFailed, Exit
-from logbridge.entrypoints.commands.options import BridgeAddress, Filters, bridge_url, query_parameters
+from logbridge.entrypoints.commands.options import BridgeAddress, Filters, query_parameters
 from logbridge.entrypoints.commands.talk import failed_question, more_of
 
 _RECONNECT_S = 1.0
@@ -40,7 +40,7 @@ def tail(
     parameters = query_parameters(filters)
     show = terminal.json_line if json else _show
     try:
-        for number, log in enumerate(follow(bridge_url(address), parameters), start=1):
+        for number, log in enumerate(follow(bridge.url_of(address), parameters), start=1):
             show(log)
             if number == count:
                 break

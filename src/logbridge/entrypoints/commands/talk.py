@@ -12,7 +12,6 @@ from logbridge.entrypoints.commands.ending import CommandFailed, Exit, UsageErro
 from logbridge.entrypoints.commands.options import (
     BridgeAddress,
     Filters,
-    bridge_url,
     key_value,
     query_parameters,
 )
@@ -68,7 +67,7 @@ def write(
         "log_id": log_id,
     }
     entry = {name: value for name, value in named.items() if value is not None} | _fields(fields)
-    url = bridge_url(address)
+    url = bridge.url_of(address)
     with bridge.connected(url) as client:
         response = client.post(bridge.api_path("write"), json=entry)
     body = bridge.body_of(response)
@@ -127,7 +126,7 @@ def query(
         Print the whole answer as JSON.
     """
     parameters = query_parameters(filters) | {"limit": str(limit), "offset": str(offset)}
-    with bridge.connected(bridge_url(address)) as client:
+    with bridge.connected(bridge.url_of(address)) as client:
         response = client.get(bridge.api_path("query"), params=parameters)
     body = bridge.body_of(response)
     if json:

@@ -13,10 +13,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
 
-from logbridge.entrypoints.commands import keyboard, terminal
+from logbridge.entrypoints.commands import bridge, keyboard, terminal
 from logbridge.entrypoints.commands.ending import Exit
 from logbridge.entrypoints.commands.figures import ASCII, BLOCKS, Glyphs, span
-from logbridge.entrypoints.commands.options import BridgeAddress, bridge_url
+from logbridge.entrypoints.commands.options import BridgeAddress
 from logbridge.entrypoints.commands.top_feed import Lost, Watched, ask_once, decoded, follow
 from logbridge.entrypoints.commands.top_screen import plain_lines, screen
 from logbridge.entrypoints.settings import shown
@@ -44,7 +44,7 @@ def top(
     json
         Print a look each second as a line of JSON; with --once a single one.
     """
-    url = bridge_url(address)
+    url = bridge.url_of(address)
     if json and not once:
         asyncio.run(_until_told(_lines(url)))
     elif json:
