@@ -103,6 +103,7 @@ def is_healthy(image: Image, **variables: str) -> bool:
     return image.run(*json.loads(check), **variables).returncode == 0
 
 
+@pytest.mark.timeout(900)  # builds it from its packages, and starts its programs one by one
 def test_the_image(image: Image) -> None:
     """Its programs run, write to the data folder alone, and have nothing beside them that installs."""
     programs_run(image)
