@@ -17,7 +17,7 @@ from tests.chaos.processes import ChaosError, Port, Process, environment, until_
 from tests.chaos.proxy import Proxy
 from tests.chaos.script import Act, tell
 
-COMMAND_DEADLINE_S = 120.0
+COMMAND_DEADLINE_S = 30.0
 KIB = 1024
 # Small, so that load and faults reach each of them.
 _LIMITS = {
