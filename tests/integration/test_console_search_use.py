@@ -34,6 +34,53 @@ async def told(page: Page) -> int:
     return sum(int(count.replace(",", "")) for count in counts)
 
 
+async def _top(page: Page, selector: str) -> float:
+    box = await page.locator(selector).first.bounding_box()
+    assert box
+    return box["y"]
+
+
+@pytest.mark.parametrize("wide", [1280, 390])
+@pytest.mark.parametrize("language", ["English", "中文"])
+@pytest.mark.parametrize("place", [PLACED, "search?q=nowhere"])
+async def test_nothing_moves_when_the_histogram_comes(
+    visit: Visit, running: Bridge, place: str, language: str, wide: int
+) -> None:
+    """What one is about to click stays where it is, however late the bars are, or if there are none."""
+    page = visit.page
+    due = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await due.wait()
+        await route.continue_()
+
+    await page.set_viewport_size({"width": wide, "height": 800})
+    await page.route("**/histogram?*", late)
+    await show(page, running.client.base_url.port, place)
+    if language != "English":
+        await page.get_by_role("button", name=language).click()
+    below = ".results .pager" if place == PLACED else ".results .nothing"
+    await page.locator(below).wait_for()
+    before = await _top(page, ".results"), await _top(page, below)
+    due.set()
+    await page.locator(".histogram-body:not([aria-busy])").wait_for()
+    assert (await _top(page, ".results"), await _top(page, below)) == before
+
+
+async def test_no_place_is_kept_for_a_histogram_that_there_is_not(visit: Visit, running: Bridge) -> None:
+    """A bridge without one says so in one line; the place of one that failed is kept."""
+    page = visit.page
+    await page.route("**/histogram?*", lambda route: route.fulfill(status=503, json={"detail": "try later"}))
+    await show(page, running.client.base_url.port, PLACED)
+    await expect(page.locator(".histogram-blank")).to_have_text(re.compile("try later"))
+    kept = await _top(page, ".results")
+    await page.unroute("**/histogram?*")
+    await page.route("**/histogram?*", lambda route: route.fulfill(status=501, json={"detail": "not here"}))
+    await page.get_by_label("Text in the message").press("Enter")
+    await expect(page.locator(".histogram")).to_contain_text("This bridge has no histogram")
+    assert await _top(page, ".results") < kept
+
+
 async def test_the_histogram_narrows_by_mouse(visit: Visit, running: Bridge) -> None:
     """Dragging, and click and shift-click, show just the logs of these bars; zooming out goes back."""
     page = visit.page

@@ -30,6 +30,9 @@ const BUCKETS = 60;
 const HEIGHT = 150;
 const EDGE = { left: 44, right: 12, top: 8, bottom: 22 };
 
+// Whether this bridge is known to have no histogram: no place is kept for it then.
+let missing = false;
+
 // narrow: called with the beginning and the end of a time, RFC 3339; with two empty strings for all time.
 export function histogram(narrow) {
   const body = h("div", { class: "histogram-body" });
@@ -39,6 +42,8 @@ export function histogram(narrow) {
     "section", { class: "card histogram", "aria-label": t("h.title") },
     h("div", { class: "row" }, h("h2", {}, t("h.title")), h("div", { class: "row push" }, out, all)), body,
   );
+  const without = (text) => (missing ? replace(body, h("p", { class: "soft" }, text)) : blank(body, text));
+  without("");
   let shown = null;
   let asked = "";
   const draw = () => shown && chart(body, shown, narrow);
@@ -58,14 +63,15 @@ export function histogram(narrow) {
       try {
         shown = await ask(url, { signal });
         asked = key;
+        missing = false;
         out.disabled = all.disabled || !shown.buckets.length;
         draw();
       } catch (error) {
         if (error.name === "AbortError") return;
         shown = null;
         out.disabled = true;
-        const missing = error.status === 404 || error.status === 501;
-        replace(body, h("p", { class: "soft" }, missing ? t("h.none") : t("h.failed", { why: error.message })));
+        missing = error.status === 404 || error.status === 501;
+        without(missing ? t("h.none") : t("h.failed", { why: error.message }));
       }
       body.removeAttribute("aria-busy");
     },
@@ -96,7 +102,7 @@ export function rangeOf(answer, first, last) {
 
 function chart(body, answer, narrow) {
   if (!answer.buckets.length || !answer.total_count) {
-    replace(body, h("p", { class: "soft" }, t("h.empty")));
+    blank(body, t("h.empty"));
     return;
   }
   const told = h("span", { role: "status" }, t("h.use"));
@@ -105,6 +111,13 @@ function chart(body, answer, narrow) {
   const holder = h("div", { class: "histogram-bars", tabindex: "0", role: "group", "aria-label": t("h.chart") }, svg.element);
   choosing(holder, svg, answer, { told, go }, narrow);
   replace(body, holder, legend(answer), h("p", { class: "histogram-told" }, told, " ", go), table(answer, narrow));
+}
+
+// As high as a chart with bars: what is below must not move away from under a pointer when they come.
+function blank(body, text) {
+  const told = h("p", { class: "histogram-told" }, t("h.use"));
+  const folded = h("details", { class: "histogram-table" }, h("summary", {}, t("h.table")));
+  replace(body, h("p", { class: "histogram-blank soft" }, text), h("div", { class: "unseen" }, legend({ buckets: [] }), told, folded));
 }
 
 function shape(tag, attributes, text) {

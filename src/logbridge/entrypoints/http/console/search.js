@@ -56,7 +56,7 @@ export function mount(root, parameters) {
     status.textContent = t("s.searching");
     title.textContent = t(inTime ? "s.trace" : "r.title");
     replace(conditions, conditionsOf(asked, search));
-    replace(tools);
+    replace(tools, follow());
     chart.element.hidden = Boolean(inTime);
     if (!inTime) chart.show(asked, mine.signal);
     try {
@@ -81,9 +81,11 @@ export function mount(root, parameters) {
 
   function offer(answer) {
     const now = asked;
-    const follow = h("a", { class: "button", href: hash({ ...read({}), ...filtersOf(asked) }, "tail") }, t("s.follow"));
-    replace(tools, follow);
-    if (answer.logs.length) canExport().then((can) => can && now === asked && replace(tools, exports(asked), follow));
+    if (answer.logs.length) canExport().then((can) => can && now === asked && replace(tools, exports(asked), follow()));
+  }
+
+  function follow() {
+    return h("a", { class: "button", href: hash({ ...read({}), ...filtersOf(asked) }, "tail") }, t("s.follow"));
   }
 
   function fail(error) {
