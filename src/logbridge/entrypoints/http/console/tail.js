@@ -196,8 +196,9 @@ export function mount(root, parameters) {
     h("details", { class: "tail-filters", open }, h("summary", {}, t("w.filters")), form.element),
     h(
       "section", { class: "card tail", "aria-label": t("w.title") },
-      h("div", { class: "row" }, h("h2", {}, t("w.title")), told, again, rate, counted, searched),
-      h("div", { class: "row" }, pause, clear, h("small", {}, t("w.cap", { n: number(ROWS_MAX) }))),
+      // The buttons first: texts of changing length before them would move them.
+      h("div", { class: "row" }, h("h2", {}, t("w.title")), pause, clear, searched),
+      h("div", { class: "row" }, told, again, rate, counted, h("small", {}, t("w.cap", { n: number(ROWS_MAX) }))),
       h("div", { class: "tail-frame" }, box, newest),
     ),
   );
