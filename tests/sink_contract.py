@@ -160,9 +160,9 @@ class SinkContract:
         logs = [make_entry(service_name=name) for name in ("shop", "pay", "other", "shop")]
         narrowed = LogFilter().within(frozenset({"shop", "pay"}))
         async with contextlib.aclosing(sink.follow(narrowed)) as follow:
-            await asyncio.wait_for(anext(follow), 5)
+            await asyncio.wait_for(anext(follow), 30)
             await sink.write(logs, deadline=soon())
-            followed = [await asyncio.wait_for(anext(follow), 5) for _ in range(3)]
+            followed = [await asyncio.wait_for(anext(follow), 30) for _ in range(3)]
         found = self._in_order(item.entry for item in followed)
         assert found == self._in_order([logs[0], logs[1], logs[3]])
         page = await sink.query(LogQuery().within(frozenset({"shop", "pay"})), deadline=soon())
@@ -293,11 +293,11 @@ class SinkContract:
         await sink.write([make_entry(message="before")], deadline=soon())
         new = [make_entry(message=f"new {number}") for number in range(3)]
         async with contextlib.aclosing(sink.follow(LogFilter(text="new"))) as follow:
-            start = await asyncio.wait_for(anext(follow), 5)
+            start = await asyncio.wait_for(anext(follow), 30)
             assert start.entry is None
             for entry in new:
                 await sink.write([make_entry(message="skipped"), entry], deadline=soon())
-            followed = [await asyncio.wait_for(anext(follow), 5) for _ in new]
+            followed = [await asyncio.wait_for(anext(follow), 30) for _ in new]
         assert self._in_order(item.entry for item in followed) == new
         sequences = [item.sequence for item in followed]
         assert sequences == sorted(set(sequences))
@@ -306,12 +306,12 @@ class SinkContract:
         """A follow after a sequence gives all that was stored after it, while nobody followed too."""
         self._need_follow()
         async with contextlib.aclosing(sink.follow(LogFilter())) as follow:
-            start = await asyncio.wait_for(anext(follow), 5)
+            start = await asyncio.wait_for(anext(follow), 30)
         missed = [make_entry(message=f"missed {number}") for number in range(3)]
         await sink.write(missed, deadline=soon())
         async with contextlib.aclosing(sink.follow(LogFilter(), after=start.sequence)) as follow:
-            assert (await asyncio.wait_for(anext(follow), 5)).sequence == start.sequence
-            found = [(await asyncio.wait_for(anext(follow), 5)).entry for _ in missed]
+            assert (await asyncio.wait_for(anext(follow), 30)).sequence == start.sequence
+            found = [(await asyncio.wait_for(anext(follow), 30)).entry for _ in missed]
         assert self._in_order(found) == missed
 
     async def test_follow_wakes_up(self, sink: Any) -> None:
@@ -319,10 +319,10 @@ class SinkContract:
         self._need_follow()
         entry = make_entry()
         async with contextlib.aclosing(sink.follow(LogFilter())) as follow:
-            await asyncio.wait_for(anext(follow), 5)
+            await asyncio.wait_for(anext(follow), 30)
             waiting = asyncio.ensure_future(anext(follow))
             await sink.write([entry], deadline=soon())
-            assert (await asyncio.wait_for(waiting, 5)).entry == entry
+            assert (await asyncio.wait_for(waiting, 30)).entry == entry
 
     def _in_order(self, entries: Iterable[Any]) -> list[Any]:
         """As they came from one store; from several, whose order is open, by their messages."""

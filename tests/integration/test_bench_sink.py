@@ -42,7 +42,7 @@ async def write(channel: grpc.aio.Channel, log_id: str) -> pb.WriteLogResponse:
         response_deserializer=pb.WriteLogResponse.FromString,
     )
     response: pb.WriteLogResponse = await call(
-        pb.WriteLogRequest(log_entry=pb.LogEntry(id=log_id)), timeout=10
+        pb.WriteLogRequest(log_entry=pb.LogEntry(id=log_id)), timeout=30
     )
     return response
 
@@ -69,7 +69,7 @@ async def test_a_batch_gets_all_its_ids(
     )
     ids = [f"id-{number}" for number in range(BATCH - 1)] + ["id-0"]
     entries = [pb.LogEntry(id=log_id, message="x" * 300) for log_id in ids]
-    answer = await call(pb.BatchWriteLogRequest(log_entries=entries), timeout=10)
+    answer = await call(pb.BatchWriteLogRequest(log_entries=entries), timeout=30)
     assert answer.success
     assert list(answer.log_ids) == ids
     assert processes.counted(sink[0]) == (1, BATCH, BATCH - 1)

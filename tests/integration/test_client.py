@@ -34,7 +34,7 @@ async def log_service() -> AsyncIterator[tuple[str, MemorySink]]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 (what it waits for happens in another thread, with no event to set)
             await asyncio.sleep(0.005)
 

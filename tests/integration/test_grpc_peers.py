@@ -148,7 +148,7 @@ async def lost_at(peer: FieldPeer, chain: LogSink, entry: LogEntry) -> AsyncIter
     peer.gate.clear()
     peer.entered.clear()
     writing = asyncio.create_task(write(chain, entry))
-    await asyncio.wait_for(peer.entered.wait(), 10)
+    await asyncio.wait_for(peer.entered.wait(), 30)
     await peer.stop()
     yield writing
     await asyncio.wait_for(writing, 30)

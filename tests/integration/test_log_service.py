@@ -33,7 +33,7 @@ class Client:
 
     async def raw(self, method: str, request: bytes) -> bytes:
         rpc: Any = self.channel.unary_unary(method)
-        call = rpc(request, timeout=10)
+        call = rpc(request, timeout=30)
         try:
             answer: bytes = await call
             return answer

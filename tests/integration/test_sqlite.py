@@ -221,14 +221,14 @@ async def test_what_waits_at_the_deadline_is_unknown(path: Path) -> None:
 
 async def test_waiting_entries_are_limited(path: Path) -> None:
     """Beyond the limit of waiting entries a write fails at once as overloaded, naming the limit."""
-    store = SqliteStore(path, lock_wait_s=30)
+    store = SqliteStore(path, lock_wait_s=300)
     entry = make_entry()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         full = [entry] * WAITING_ENTRIES_MAX
         # One of these is begun and held up by the lock, the other fills the queue.
-        writes = [asyncio.ensure_future(store.write(full, deadline=soon(30))) for _ in range(3)]
-        (over,) = await asyncio.wait_for(_first_failed(store), 10)
+        writes = [asyncio.ensure_future(store.write(full, deadline=soon(300))) for _ in range(3)]
+        (over,) = await asyncio.wait_for(_first_failed(store), 30)
         other.execute("ROLLBACK")
     await asyncio.gather(*writes)
     await store.aclose()
@@ -356,7 +356,7 @@ async def test_follow_sees_everything_while_being_written_to(store: SqliteStore)
     async with contextlib.aclosing(store.follow(LogFilter())) as follow:
         await anext(follow)
         writes = [asyncio.ensure_future(store.write(batch, deadline=soon(30))) for batch in batches]
-        followed = [await asyncio.wait_for(anext(follow), 10) for _ in range(1500)]
+        followed = [await asyncio.wait_for(anext(follow), 30) for _ in range(1500)]
         await asyncio.gather(*writes)
     sequences = [item.sequence for item in followed]
     assert sequences == sorted(set(sequences))

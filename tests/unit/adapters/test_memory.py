@@ -84,7 +84,7 @@ async def test_closing_ends_a_follow() -> None:
     await asyncio.sleep(0)
     await sink.aclose()
     with pytest.raises(ReaderUnavailable, match="closed"):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 30)
 
 
 def test_a_follower_of_a_closed_loop_does_not_disturb() -> None:

@@ -66,7 +66,7 @@ async def test_cancelling_stops_every_worker() -> None:
 
     report = LoadTestReport(LoadTestPlan(100, 7))
     running = asyncio.ensure_future(run_load_test(report, write, drafts(), lambda: 0.0))
-    await asyncio.wait_for(hanging.wait(), 5)
+    await asyncio.wait_for(hanging.wait(), 30)
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()

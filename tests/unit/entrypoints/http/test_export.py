@@ -173,7 +173,7 @@ def broken() -> MemorySink:
 async def test_an_error_on_the_way_is_no_end() -> None:
     """When the log service fails after the first page, the answer has no last message: it breaks off."""
     wire = Wire()
-    await asyncio.wait_for(export_of(broken(), Lifecycle())(wire.scope, wire.receive, wire.send), 5)
+    await asyncio.wait_for(export_of(broken(), Lifecycle())(wire.scope, wire.receive, wire.send), 30)
     messages = [wire.sent.get_nowait() for _ in range(wire.sent.qsize())]
     assert messages[0]["status"] == 200
     assert all(message["more_body"] for message in messages[1:])
@@ -193,10 +193,10 @@ async def test_who_leaves_and_a_stop_end_it(left: bool) -> None:
             await asyncio.Event().wait()
 
     task = asyncio.create_task(export_of(filled(10), lifecycle)(wire.scope, wire.receive, send))
-    await asyncio.wait_for(full.wait(), 5)
+    await asyncio.wait_for(full.wait(), 30)
     if left:
         wire.left.set()
     else:
         await lifecycle.drain(0)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
     assert all(message["more_body"] for message in sent[1:])

@@ -54,7 +54,7 @@ def keys(tmp_path: Path) -> Keys:
         KeysFile(path).add(
             Key(id=key_id, name=name, hash=hashed, created_at="2024-08-30T10:30:45Z", **fields)
         )
-    return Keys(replace(FAST, request_timeout_s=5.0, attempt_timeout_s=5.0, keys_file=str(path)), shown)
+    return Keys(replace(FAST, request_timeout_s=30.0, attempt_timeout_s=30.0, keys_file=str(path)), shown)
 
 
 @pytest.mark.parametrize(("method", "path", "scope", "body"), ROUTES)

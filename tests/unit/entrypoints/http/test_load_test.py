@@ -20,7 +20,7 @@ from logbridge.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.serving import API, FAST, serving
 
 EVENTS = {"accept": "text/event-stream"}
-PATIENT = Settings(request_timeout_s=30.0, attempt_timeout_s=30.0)
+PATIENT = Settings(request_timeout_s=300.0, attempt_timeout_s=300.0)
 
 
 def events_of(text: str) -> list[tuple[str, Any]]:
@@ -106,7 +106,7 @@ class Wire:
         await self.sent.put(message)
 
     async def next(self) -> Any:
-        return await asyncio.wait_for(self.sent.get(), 5)
+        return await asyncio.wait_for(self.sent.get(), 30)
 
 
 def load_test_of(sink: MemorySink, lifecycle: Lifecycle) -> LoadTest:
@@ -123,7 +123,7 @@ async def test_a_stop_ends_it_with_a_problem() -> None:
     assert (await wire.next())["status"] == 200
     assert (await wire.next())["body"].startswith(b"event: progress\n")
     await lifecycle.drain(0)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
     last = await wire.next()
     while last.get("more_body"):
         last = await wire.next()
@@ -139,7 +139,7 @@ async def test_hanging_up_cancels_it() -> None:
     await wire.next()
     await wire.next()
     wire.left.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
     assert sink.entries == []
 
 
@@ -151,7 +151,7 @@ async def test_a_test_that_hangs_tells_that_time_goes_by() -> None:
     await wire.next()
     first, second = [events_of((await wire.next())["body"].decode())[0] for _ in range(2)]
     wire.left.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
     assert (first[1]["done"], second[1]["done"]) == (0, 0)
     assert second[1]["duration_seconds"] > first[1]["duration_seconds"]
 

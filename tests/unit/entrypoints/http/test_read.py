@@ -180,7 +180,7 @@ class Wire:
         await self.sent.put(message)
 
     async def next(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self.sent.get(), 5)
+        return await asyncio.wait_for(self.sent.get(), 30)
 
 
 async def test_tail_follows_resumes_and_ends() -> None:
@@ -200,12 +200,12 @@ async def test_tail_follows_resumes_and_ends() -> None:
         assert b'"message":"early"' in (await _event(wire))
         assert (await wire.next())["body"] == b": keep-alive\n\n"
         await lifecycle.drain(0)
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
         gone = Wire()
         task = asyncio.create_task(tail_of(container, Lifecycle())(gone.scope, gone.receive, gone.send))
         await gone.next()
         gone.left.set()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
 
 
 def tail_of(container: Container, lifecycle: Lifecycle) -> Tail:
@@ -225,14 +225,14 @@ async def test_a_client_that_does_not_read_holds_up_no_stop() -> None:
     task = asyncio.create_task(tail_of(container, lifecycle)(wire.scope, wire.receive, send))
     await full.wait()
     await lifecycle.drain(0)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
 
 
 async def test_head_of_a_tail_ends() -> None:
     """HEAD has the headers of a tail and follows nothing, so that the connection goes on."""
     container, wire = Container(FAST, MemorySink()), Wire()
     wire.scope["method"] = "HEAD"
-    await asyncio.wait_for(tail_of(container, Lifecycle())(wire.scope, wire.receive, wire.send), 5)
+    await asyncio.wait_for(tail_of(container, Lifecycle())(wire.scope, wire.receive, wire.send), 30)
     assert [(await wire.next())["type"] for _ in range(2)] == ["http.response.start", "http.response.body"]
 
 

@@ -21,7 +21,7 @@ from tests.unit.entrypoints.http.serving import API, FAST, BrokenSink, serving
 
 pytestmark = pytest.mark.usefixtures("each_way")
 
-PATIENT = Settings(request_timeout_s=5.0, attempt_timeout_s=5.0)
+PATIENT = Settings(request_timeout_s=300.0, attempt_timeout_s=300.0)
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "identity": bytes,
     "gzip": gzip.compress,

@@ -297,7 +297,7 @@ async def test_cancelling_does_not_take_back_a_write() -> None:
     with pytest.raises(asyncio.CancelledError):
         await caller
     sink.go.set()
-    await asyncio.wait_for(sink.stored.wait(), 5)
+    await asyncio.wait_for(sink.stored.wait(), 30)
     assert [entry.message for entry in sink.entries] == ["kept"]
 
 
