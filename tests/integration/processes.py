@@ -136,7 +136,7 @@ def bridge(
     try:
         assert process.stdout is not None
         url = read_until(process.stdout, r"listens at (http://[\d.:]+),")[1]
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=DEADLINE_S) as client:
             yield Bridge(process, client)
     except BaseException:
         process.kill()

@@ -18,6 +18,7 @@ from tests.integration.workers import workers_of
 
 API = "/api/v1/logs"
 DEADLINE_S = 30.0
+START_S = 60.0
 _PROGRAM = """
 import json
 import sys
@@ -72,7 +73,7 @@ async def running(folder: Path, workers: int = 1, **settings: Any) -> AsyncItera
     )
     assert process.stdout is not None
     try:
-        line = (await asyncio.wait_for(process.stdout.readline(), DEADLINE_S)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), START_S)).decode()
         found = re.search(r"https?://[\d.]+:\d+", line)
         assert found
         assert "/docs" in line
