@@ -82,13 +82,21 @@ def test_merging_changes_nobodys_seconds() -> None:
 
 @given(st.lists(st.integers(0, 21)), st.floats(0, 30))
 def test_a_second_counts_when_all_have_told_of_it(ends: list[int], now_s: float) -> None:
-    """Never later than now, nor further back than a worker may be late; whoever is not late has told."""
+    """Never later than now; whoever is not late has told, and where all are late, one of them has."""
     until_s = told_until_s(ends, now_s)
-    assert now_s - LATE_S < until_s <= now_s
+    assert until_s <= now_s
     assert not any(now_s - LATE_S < end_s < until_s for end_s in ends)
+    known = [end_s for end_s in ends if end_s <= now_s]
+    assert until_s in known if known else until_s == int(now_s)
 
 
 def test_a_worker_that_hangs_is_not_waited_for() -> None:
     """One that told nothing for a while holds nobody up, and one that is a second behind does."""
     assert told_until_s([10, 3], 10.2) == 10
     assert told_until_s([10, 9], 10.2) == 9
+
+
+def test_after_a_machine_that_stood_still_no_second_is_passed_over() -> None:
+    """Where all are late, nothing counts as told that none of them has told of."""
+    assert told_until_s([10, 9], 17.5) == 10
+    assert told_until_s([], 17.5) == 17

@@ -19,6 +19,9 @@ BEGIN_S = 60.0
 # Between two questions: whether it serves yet, and whether it still lives.
 _SERVES_YET_S = 0.1
 _STILL_LIVES_S = 1.0
+# So much counts at most of the time between two looks: a supervisor that stood still, perhaps with the whole
+# machine, has heard nobody meanwhile.
+_LOOK_COUNTS_S = 1.0
 
 
 class Worker(multiprocess.Process):
@@ -46,7 +49,8 @@ class Worker(multiprocess.Process):
         self.ready = False
         self.retired = False
         self._has_answered = False
-        self._asked_s = self.began_s
+        self._asked_s = self._looked_s = self.began_s
+        self._waited_s = 0.0
         self._waits_for_answer = False
         super().__init__(config, sockets)
 
@@ -83,17 +87,19 @@ class Worker(multiprocess.Process):
         """
         if self.retired:
             return True
+        self._waited_s += min(now_s - self._looked_s, _LOOK_COUNTS_S)
+        self._looked_s = now_s
         try:
             while self.parent_conn.poll():
                 self.ready = self.parent_conn.recv() or self.ready
                 self._has_answered, self._waits_for_answer = True, False
             if not self._waits_for_answer and now_s - self._asked_s >= self._pause_s:
                 self.parent_conn.send(b"ping")
-                self._asked_s, self._waits_for_answer = now_s, True
+                self._asked_s, self._waited_s, self._waits_for_answer = now_s, 0.0, True
         except (OSError, EOFError):
             return True  # it has just ended, which is seen elsewhere
         patience_s = self.config.timeout_worker_healthcheck if self._has_answered else BEGIN_S
-        return not self._waits_for_answer or now_s - self._asked_s < patience_s
+        return not self._waits_for_answer or self._waited_s < patience_s
 
     @property
     def _pause_s(self) -> float:
