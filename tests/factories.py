@@ -24,7 +24,7 @@ def make_entry(**changes: Any) -> LogEntry:
     return LogEntry(**fields | changes)
 
 
-def soon(seconds: float = 5) -> Deadline:
+def soon(seconds: float = 60) -> Deadline:
     """A deadline so many seconds from now."""
     return Deadline(time.monotonic() + seconds)
 

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -157,10 +157,17 @@ def _service(folder: Path, port: int) -> Iterator[_Service]:
         service.away()
 
 
+def _leader(servers: Sequence[NatsServer]) -> NatsServer:
+    """Who leads the stream, once there is one."""
+    found: list[NatsServer] = []
+    until(lambda: found.extend(server for server in servers if server.leads("logs")) or found)
+    return found[0]
+
+
 def _round(folder: Path, scene: Queue, service: _Service, load: Load, tell: Teller) -> None:
     servers = scene.servers
-    until(lambda: any(server.leads("logs") for server in servers))
-    follower = next(server for server in servers if not server.leads("logs"))
+    leader = _leader(servers)
+    follower = next(server for server in servers if server is not leader)
     with worker(folder / "one", scene.spool, scene.sink) as doomed:
         load.more(300)
         tell(f"{follower.name} killed")
@@ -172,8 +179,7 @@ def _round(folder: Path, scene: Queue, service: _Service, load: Load, tell: Tell
     follower.start()
     follower.wait()
     load.more(300)
-    until(lambda: any(server.leads("logs") for server in servers))
-    leader = next(server for server in servers if server.leads("logs"))
+    leader = _leader(servers)
     tell(f"{leader.name}, the leader, killed")
     leader.kill()
     load.more(300)

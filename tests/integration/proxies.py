@@ -172,7 +172,7 @@ class Backend:
         sink = f"grpc://127.0.0.1:{self._service_port}"
         running = stack.enter_context(bridge(folder, sink, port=self.ports[number], **settings))
         self._running[number] = (stack, running)
-        assert running.client.get("/readyz").status_code == 200
+        until(lambda: running.client.get("/readyz").status_code == 200)
 
     def stop(self, number: int) -> None:
         """Have a bridge stop, as SIGTERM does; it must end with 0 and without a fault."""

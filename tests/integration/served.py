@@ -19,6 +19,8 @@ from tests.integration.workers import workers_of
 API = "/api/v1/logs"
 DEADLINE_S = 30.0
 START_S = 60.0
+# Longer than a restart of the bridge, which a request may wait for.
+ANSWER_S = 90.0
 _PROGRAM = """
 import json
 import sys
@@ -129,7 +131,7 @@ class Connection:
 
     async def read(self) -> Reply:
         """The next answer. Raises Closed."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(ANSWER_S):
             first = await self._reader.read(1)
             if not first:
                 raise Closed
@@ -179,6 +181,6 @@ async def connected(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterat
 
 async def until(true: Callable[[], bool]) -> None:
     """Returns once it is true."""
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(ANSWER_S):
         while not true():  # noqa: ASYNC110 (another process has no event)
             await asyncio.sleep(0.01)

@@ -16,6 +16,9 @@ import pytest
 from tests.integration.processes import DEADLINE_S, end, read_until, start
 from tests.integration.test_client import run_python
 
+# A check's five thousand writes at once may take a busy machine longer than a write's ten seconds.
+_PATIENT = {"LOGBRIDGE_REQUEST_TIMEOUT_S": "120", "LOGBRIDGE_ATTEMPT_TIMEOUT_S": "120"}
+
 
 class Dev:
     """A running ``logbridge dev`` and commands that talk to it."""
@@ -31,6 +34,7 @@ class Dev:
             "0",
             HOST="127.0.0.1",
             GRPC_SERVER_HOST="127.0.0.1",
+            **_PATIENT,
         )
         assert self.process.stdout is not None
         ready = read_until(
@@ -40,7 +44,8 @@ class Dev:
         self.url, self.service = ready[1], ready[2]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return start(self.folder, *arguments, LOGBRIDGE_URL=self.url, LOGBRIDGE_SINK=f"grpc://{self.service}")
+        places = {"LOGBRIDGE_URL": self.url, "LOGBRIDGE_SINK": f"grpc://{self.service}"}
+        return start(self.folder, *arguments, **places, **_PATIENT)
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         process = self.start(*arguments)

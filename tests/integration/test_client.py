@@ -54,7 +54,7 @@ def run_python(code: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         env=kept | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     done.stderr = re.sub(r"^Executing <.*> took [\d.]+ seconds\n", "", done.stderr, flags=re.MULTILINE)

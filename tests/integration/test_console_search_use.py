@@ -97,6 +97,7 @@ async def test_the_histogram_narrows_by_mouse(visit: Visit, running: Bridge) -> 
     assert 0 < expected < BULK
     await page.mouse.up()
     await expect_total(page, expected)
+    await page.locator(".histogram-body:not([aria-busy])").wait_for()
     await bars.click(position={"x": box["width"] * 0.3, "y": 60})
     await bars.click(position={"x": box["width"] * 0.5, "y": 60}, modifiers=["Shift"])
     await expect(page.locator(".result-count")).not_to_contain_text(f"of {expected:,}")

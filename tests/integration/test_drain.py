@@ -28,7 +28,8 @@ LONG_S = 3600.0
 async def slow(folder: Path, workers: int = 1, **settings: Any) -> AsyncIterator[tuple[Served, FieldPeer]]:
     """A bridge whose log service answers no write before ``gate`` is set; writes may take long."""
     async with FieldPeer() as peer:
-        patient = {"request_timeout_s": LONG_S, "attempt_timeout_s": LONG_S, "retry_budget_s": LONG_S}
+        limits = ("request_timeout_s", "attempt_timeout_s", "retry_budget_s", "body_timeout_s")
+        patient = dict.fromkeys(limits, LONG_S)
         address = f"grpc://{peer.address}"
         async with running(folder, workers, sink=address, **{**patient, **settings}) as served:
             peer.gate.clear()
@@ -45,7 +46,7 @@ def processes_of(served: Served) -> list[int]:
 
 async def test_the_notice(tmp_path: Path) -> None:
     """After SIGTERM /readyz says 503; old and new connections are served, each for a last time."""
-    async with running(tmp_path, drain_notice_s=LONG_S, drain_s=LONG_S) as served:
+    async with running(tmp_path, drain_notice_s=LONG_S, drain_s=LONG_S, body_timeout_s=LONG_S) as served:
         async with connected(served.port) as kept, connected(served.port) as early:
             assert not (await kept.ask("GET", "/readyz")).last
             early.send("POST", WRITE, LOG, part=slice(0, -1))

@@ -118,7 +118,7 @@ def test_metrics_ask_for_a_key_as_at_a_bridge(server: NatsServer, tmp_path: Path
     """With keys they need the scope read; probes need none. Without, forwarded callers are strangers."""
     keys = str(tmp_path / "keys.json")
     made = start(tmp_path, "key", "create", "prom", "--scope", "read", LOGBRIDGE_KEYS_FILE=keys)
-    out, err = made.communicate(timeout=30)
+    out, err = made.communicate(timeout=60)
     assert made.returncode == 0, err
     with worker(tmp_path, server, free_port(), LOGBRIDGE_KEYS_FILE=keys) as one:
         assert one.client.get("/metrics").status_code == 401
@@ -203,5 +203,5 @@ def test_a_taken_port_is_one_line(server: NatsServer, tmp_path: Path) -> None:
 
 def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code and the words of a process that ends by itself."""
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     return process.returncode, err

@@ -121,7 +121,7 @@ class TestHonouringIds:
             await sink.write([make_entry()], deadline=soon())
             await old.stop()
             await new.start(port_of(old))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await sink.honours_ids(deadline=soon()) is not False:  # noqa: ASYNC110 (only asking tells)
                     await asyncio.sleep(0.01)
             await new.stop()
@@ -138,7 +138,7 @@ async def delivered_to(address: str) -> AsyncIterator[Container]:
 
 
 async def write(chain: LogSink, entry: LogEntry) -> Outcome:
-    (outcome,) = await chain.write([entry], deadline=soon(20))
+    (outcome,) = await chain.write([entry], deadline=soon())
     return outcome
 
 

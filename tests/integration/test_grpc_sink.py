@@ -109,7 +109,7 @@ async def test_nothing_listens() -> None:
     """A refused connection fails at once: known not written, address and reason in plain words."""
     address = f"localhost:{free_port()}"
     async with sink_to(address) as sink:
-        outcomes = await sink.write([make_entry(), make_entry()], deadline=soon(60))
+        outcomes = await sink.write([make_entry(), make_entry()], deadline=soon(300))
         health = await sink.check()
         with pytest.raises(ReaderUnavailable, match="nothing listens there"):
             await sink.query(LogQuery(), deadline=soon())
@@ -137,7 +137,7 @@ async def test_the_service_is_found_when_it_comes() -> None:
 
 
 async def _until_accepted(sink: GrpcSink) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             (outcome,) = await sink.write([make_entry()], deadline=soon())
             if isinstance(outcome, Accepted):
@@ -146,7 +146,7 @@ async def _until_accepted(sink: GrpcSink) -> None:
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if holds():
                 return
@@ -250,7 +250,7 @@ async def test_singles_are_only_so_many_at_once() -> None:
 async def test_thousands_of_writes_at_once() -> None:
     """Any number of writes at once is answered; a grpc server would drop calls beyond 1,000 waiting ones."""
     async with FieldPeer() as peer, sink_to(peer.address) as sink:
-        writes = [sink.write([make_entry()], deadline=soon(60)) for _ in range(5000)]
+        writes = [sink.write([make_entry()], deadline=soon(300)) for _ in range(5000)]
         answers = await asyncio.gather(*writes)
     assert {type(outcome) for (outcome,) in answers} == {Accepted}
 
@@ -260,7 +260,7 @@ async def test_waiting_for_room_ends_with_the_deadline() -> None:
     async with FieldPeer() as peer, sink_to(peer.address) as sink:
         peer.gate.clear()
         ahead = [
-            asyncio.create_task(sink.write([make_entry()], deadline=soon(60)))
+            asyncio.create_task(sink.write([make_entry()], deadline=soon(300)))
             for _ in range(CALLS_IN_FLIGHT_MAX)
         ]
         await _until(lambda: len(peer.calls) == CALLS_IN_FLIGHT_MAX)
@@ -276,7 +276,7 @@ async def test_health_does_not_wait_behind_writes() -> None:
     async with FieldPeer() as peer, sink_to(peer.address) as sink:
         peer.gate.clear()
         count = CALLS_IN_FLIGHT_MAX + 100
-        writes = [asyncio.create_task(sink.write([make_entry()], deadline=soon(60))) for _ in range(count)]
+        writes = [asyncio.create_task(sink.write([make_entry()], deadline=soon(300))) for _ in range(count)]
         await _until(lambda: len(peer.calls) == CALLS_IN_FLIGHT_MAX)
         health = await sink.check()
         peer.gate.set()

@@ -24,7 +24,7 @@ async def test_it_serves_and_stops_cleanly(tmp_path: Path, workers: int, stop: s
     """It writes over TCP; a stop ends an open tail properly, and the exit code is 0."""
     async with (
         running(tmp_path, workers) as (process, url),
-        httpx.AsyncClient(base_url=url, timeout=20) as client,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
     ):
         answer = await client.post(f"{API}/write", json={"message": "a"})
         assert answer.json()["success"] is True
@@ -35,7 +35,7 @@ async def test_it_serves_and_stops_cleanly(tmp_path: Path, workers: int, stop: s
             process.send_signal(stop)
             async for _ in lines:
                 pass
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 async def test_what_is_no_http_gets_a_problem(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ async def test_what_is_no_http_gets_a_problem(tmp_path: Path) -> None:
     async with running(tmp_path) as (_, url):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"NONSENSE /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), 20)
+        answer = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         await writer.wait_closed()
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
@@ -57,7 +57,7 @@ async def test_a_stop_during_the_start_exits_with_0(tmp_path: Path, stop: signal
     """A signal that comes as soon as the address is told ends the process, with exit code 0."""
     async with running(tmp_path) as (process, _):
         process.send_signal(stop)
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

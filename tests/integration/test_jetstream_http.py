@@ -12,7 +12,7 @@ from grpc import StatusCode
 
 from tests.integration.field_peer import FieldPeer, Status
 from tests.integration.nats_servers import NEEDS_NATS, NatsServer, nats_server, spool_url
-from tests.integration.processes import Bridge, bridge, free_port, log_service, start, until
+from tests.integration.processes import DEADLINE_S, Bridge, bridge, free_port, log_service, start, until
 from tests.integration.served import API
 
 pytestmark = NEEDS_NATS
@@ -106,6 +106,6 @@ def _retried(server: NatsServer, folder: Path, port: int, strict: list[bool]) ->
 def spool(folder: Path, server: NatsServer, *arguments: str) -> str:
     """What an operator's command on the spool prints."""
     process = start(folder, "spool", *arguments, LOGBRIDGE_SPOOL=spool_url([server]))
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, err
     return out

@@ -96,7 +96,7 @@ threads = [threading.Thread(target=work, args=(f"t{number}",)) for number in ran
 """
     example = blocks_of("docs/python-logging.md", "python")[0]
     code = example.replace(URL, str(running.client.base_url)).replace(
-        '="shop"', '="threads", queue_entries_max=20_000'
+        '="shop"', '="threads", queue_entries_max=20_000, flush_timeout_s=100, exit_timeout_s=100'
     )
     done = run_python(code + more)
     assert (done.returncode, done.stderr) == (0, "")

@@ -62,7 +62,7 @@ async def log_service(folder: Path, store: str) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(*command, cwd=folder, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
     try:
-        line = (await asyncio.wait_for(process.stderr.readline(), 30)).decode()
+        line = (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
         found = re.search(r"listens on ([\d.]+:\d+)", line)
         assert found, line
         yield found[1]

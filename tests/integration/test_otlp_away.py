@@ -15,7 +15,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from tests.integration.processes import bridge, end, free_port, log_service, until
 
 # Longer than any start takes here; in use it is OTEL_EXPORTER_OTLP_LOGS_TIMEOUT.
-TRY_FOR_S = 60
+TRY_FOR_S = 300
 EACH = 200
 
 
@@ -98,7 +98,8 @@ def test_a_spool_takes_what_the_log_service_cannot(tmp_path: Path) -> None:
     """With LOGBRIDGE_ACK=durable a log is acknowledged without a log service, and gets there later."""
     sink = free_port()
     with bridge(tmp_path, f"grpc://127.0.0.1:{sink}", LOGBRIDGE_ACK="durable") as running:
-        with program(HttpExporter(endpoint=str(running.client.base_url.join("/v1/logs")))) as logging:
+        exporter = HttpExporter(endpoint=str(running.client.base_url.join("/v1/logs")), timeout=TRY_FOR_S)
+        with program(exporter) as logging:
             logging.log(50)
         with log_service(tmp_path, sink):
             until(lambda: Counter(running.stored()) == Counter(logging.logged))

@@ -63,7 +63,7 @@ async def test_of_a_batch_with_a_conflict_the_others_are_accepted_in_the_end() -
         chain = container.delivered
         assert list(await chain.write([stored], deadline=soon())) == [Accepted(stored.id)]
         conflict = make_entry(id=stored.id, message="other")
-        guilty, accepted = await chain.write([conflict, new], deadline=soon(20))
+        guilty, accepted = await chain.write([conflict, new], deadline=soon())
         assert accepted == Accepted(new.id)
         # It cannot know of the first time that it was this one.
         assert isinstance(guilty, Unknown)

@@ -119,7 +119,7 @@ def test_who_comes_too_often_is_told_when(tmp_path: Path) -> None:
 
 def test_without_a_log_service_it_is_503(tmp_path: Path) -> None:
     """Nobody there: 503 with Retry-After, and how many were acknowledged."""
-    with bridge(tmp_path, f"grpc://127.0.0.1:{free_port()}", LOGBRIDGE_REQUEST_TIMEOUT_S="1") as served:
+    with bridge(tmp_path, f"grpc://127.0.0.1:{free_port()}", LOGBRIDGE_RETRY_BUDGET_S="0.1") as served:
         answer = served.client.post(PATH, json=EXAMPLE)
     assert (answer.status_code, answer.json()["code"]) == (503, 14)
     assert int(answer.headers["retry-after"]) >= 1

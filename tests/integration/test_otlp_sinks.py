@@ -126,7 +126,11 @@ async def test_no_answer_in_time_is_unknown(way: str) -> None:
     """A receiver that has the records and does not answer may have written them."""
     async with collector(way) as peer, sink_to(way, peer.port) as sink:
         peer.gate.clear()
-        (outcome,) = await sink.write([make_entry()], deadline=soon(0.3))
+        # A busy machine may take the shorter ones to send it.
+        for seconds in (0.3, 3, 30):
+            (outcome,) = await sink.write([make_entry()], deadline=soon(seconds))
+            if peer.entered.is_set():
+                break
         peer.gate.set()
     assert isinstance(outcome, Unknown)
     assert (outcome.cause, outcome.may_go_again) == (Cause.TIMEOUT, True)
@@ -136,7 +140,7 @@ async def test_a_connection_that_breaks_is_unknown(way: str) -> None:
     """A receiver that goes away with the records in its hands may have written them."""
     async with collector(way) as peer, sink_to(way, peer.port) as sink:
         peer.gate.clear()
-        writing = asyncio.ensure_future(sink.write([make_entry()], deadline=soon(20)))
+        writing = asyncio.ensure_future(sink.write([make_entry()], deadline=soon()))
         await peer.entered.wait()
         await peer.stop()
         peer.gate.set()
@@ -288,7 +292,7 @@ async def test_the_receiver_is_found_when_it_comes(way: str) -> None:
 
 
 async def _until_accepted(sink: OtlpSink) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             (outcome,) = await sink.write([make_entry()], deadline=soon())
             if isinstance(outcome, Accepted):

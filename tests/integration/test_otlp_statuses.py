@@ -253,14 +253,14 @@ async def test_connections_are_kept_and_bounded() -> None:
         assert peer.connections == 1
         peer.gate.clear()
         writing = [
-            asyncio.ensure_future(sink.write([make_entry()], deadline=soon(20)))
+            asyncio.ensure_future(sink.write([make_entry()], deadline=soon()))
             for _ in range(CONNECTIONS_MAX + 10)
         ]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(peer.seen) < 3 + CONNECTIONS_MAX:  # noqa: ASYNC110 (the other end has no event)
                 await asyncio.sleep(0.01)
         checking = asyncio.ensure_future(sink.check())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while [] not in peer.seen:  # noqa: ASYNC110 (the other end has no event)
                 await asyncio.sleep(0.01)
         assert len(peer.seen) == 3 + CONNECTIONS_MAX + 1
@@ -274,10 +274,9 @@ async def test_no_room_is_known_not_to_be_written() -> None:
     async with HttpCollector() as peer, sink_to("http", peer.port) as sink:
         peer.gate.clear()
         writing = [
-            asyncio.ensure_future(sink.write([make_entry()], deadline=soon(20)))
-            for _ in range(CONNECTIONS_MAX)
+            asyncio.ensure_future(sink.write([make_entry()], deadline=soon())) for _ in range(CONNECTIONS_MAX)
         ]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(peer.seen) < CONNECTIONS_MAX:  # noqa: ASYNC110 (the other end has no event)
                 await asyncio.sleep(0.01)
         (outcome,) = await sink.write([make_entry()], deadline=soon(0.2))

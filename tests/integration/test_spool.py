@@ -268,7 +268,7 @@ def killed_writer(directory: Path, lines: int) -> list[str]:
     assert writer.stdout is not None
     ids = [writer.stdout.readline().strip() for _ in range(lines)]
     writer.kill()
-    rest, _ = writer.communicate(timeout=30)
+    rest, _ = writer.communicate(timeout=60)
     assert writer.returncode == -signal.SIGKILL
     return ids + rest.split()
 

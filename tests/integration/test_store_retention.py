@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logbridge.adapters.sqlite import retention
 from logbridge.adapters.sqlite.check import check
 from logbridge.adapters.sqlite.file import connect, connect_reader, open_store_file
 from logbridge.adapters.sqlite.query import find_page
@@ -308,18 +311,29 @@ async def test_writes_beyond_the_bytes_are_followed_by_a_run(
     assert last in await read_back(store)
 
 
-async def test_writing_and_reading_go_on_while_it_removes(open_store: Callable[..., SqliteStore]) -> None:
+async def test_writing_and_reading_go_on_while_it_removes(
+    open_store: Callable[..., SqliteStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Writes and questions are answered in the middle of a run that removes thousands of logs."""
     first = open_store()
     for _ in range(4):
         await first.write([make_entry(timestamp=at(-9)) for _ in range(1000)], deadline=soon(30))
     await first.aclose()
+    steps, asked, remove = itertools.count(), threading.Event(), retention._remove
+
+    def remove_slowly(*arguments: Any) -> tuple[int, int]:
+        """Its second step, and those behind it, come after a question."""
+        assert next(steps) == 0 or asked.wait(DEADLINE_S)
+        return remove(*arguments)
+
+    monkeypatch.setattr(retention, "_remove", remove_slowly)
     store = open_store(age_days_max=2)
     seen = set()
     entry = make_entry(timestamp=at(0))
     while 1 not in seen:
-        assert await store.write([entry], deadline=soon(30)) == [Accepted(entry.id)]
         seen.add((await store.query(LogQuery(limit=1), deadline=soon(30))).total_count)
+        asked.set()
+        assert await store.write([entry], deadline=soon(30)) == [Accepted(entry.id)]
     assert len(seen) > 1
     assert await read_back(store) == [entry]
 

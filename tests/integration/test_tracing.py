@@ -29,6 +29,8 @@ NEW_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 
 # So many writes that some wait while all batches that may be are under way.
 MANY = 60
+# Until all of them are here, each of the writes waits.
+PATIENT = {"LOGBRIDGE_REQUEST_TIMEOUT_S": "60", "LOGBRIDGE_ATTEMPT_TIMEOUT_S": "60"}
 
 
 class Peer:
@@ -213,7 +215,7 @@ def test_a_write_takes_its_trace_along(tmp_path: Path, peer: Peer, coalesce: str
 def test_writes_that_go_together(tmp_path: Path, peer: Peer, several: bool) -> None:
     """A batch of several writes has the trace of all of them, if it is one; of several it has none."""
     parents = [PARENT, PARENT.replace(SPAN, "1" * 16) if several else PARENT, ""]
-    with bridge(tmp_path, f"grpc://127.0.0.1:{peer.port}", LOGBRIDGE_COALESCE="true") as running:
+    with bridge(tmp_path, f"grpc://127.0.0.1:{peer.port}", LOGBRIDGE_COALESCE="true", **PATIENT) as running:
         write_many(running, peer, [{"traceparent": parents[number % 3]} for number in range(MANY)])
     # What waited while as many batches were under way as may be.
     size, told = max(peer.batches, key=itemgetter(0))
@@ -290,7 +292,7 @@ def test_spans_reach_the_collector(tmp_path: Path, peer: Peer, collector: Collec
 
 def test_a_batch_is_linked_to_its_requests(tmp_path: Path, peer: Peer, collector: Collector) -> None:
     """The call of several writes is a span of its own, linked to the span of each of them."""
-    variables = {"LOGBRIDGE_OTLP_TRACES_URL": collector.url, "LOGBRIDGE_COALESCE": "true"}
+    variables = {"LOGBRIDGE_OTLP_TRACES_URL": collector.url, "LOGBRIDGE_COALESCE": "true", **PATIENT}
     with bridge(tmp_path, f"grpc://127.0.0.1:{peer.port}", **variables) as running:
         write_many(running, peer, [{}] * MANY)
     linked = {link.span_id for span in collector.named(f"{SERVICE}/BatchWriteLog") for link in span.links}

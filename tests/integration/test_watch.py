@@ -73,11 +73,17 @@ class Watch:
         self.total = 0
 
     def sees(self, true: Callable[[int, dict[str, Any]], bool]) -> bool:
-        """Whether it holds for the total and the statistics; a worker that dies may take an answer along."""
+        """Whether it holds for the total and the statistics; a worker that ends may take an answer along, or
+        refuse it.
+        """
         try:
             told = stats(self._running)
             total, metric = accepted(self._running)
         except httpx.TransportError:
+            return False
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != 503:
+                raise
             return False
         for seen in (told["performance"]["logs"]["accepted"], total, metric):
             assert seen >= self.total
