@@ -69,7 +69,8 @@ async def visits() -> AsyncIterator[Visit]:
 @contextlib.asynccontextmanager
 async def consoles(folder: Path, **variables: str) -> AsyncIterator[Console]:
     port = free_port()
-    settings = {"LOGBRIDGE_OPEN": "read,test", **variables}
+    patient = {"LOGBRIDGE_REQUEST_TIMEOUT_S": "60", "LOGBRIDGE_ATTEMPT_TIMEOUT_S": "60"}
+    settings = {"LOGBRIDGE_OPEN": "read,test", **patient, **variables}
     with (
         log_service(folder, port) as upstream,
         bridge(folder, f"grpc://127.0.0.1:{port}", **settings) as running,

@@ -69,7 +69,7 @@ def worker(
     try:
         assert process.stderr is not None
         url = read_until(process.stderr, r"forwards from .* at (http://[\d.:]+)")[1]
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             yield Worker(process, client)
     finally:
         end(process, signal.SIGKILL)
@@ -135,7 +135,7 @@ async def busy(server: NatsServer, tmp_path: Path) -> AsyncIterator[tuple[FieldP
         peer.gate.clear()
         await keep(server, make_entry(message="hello"))
         port = int(peer.address.rpartition(":")[2])
-        with worker(tmp_path, server, port) as one:
+        with worker(tmp_path, server, port, LOGBRIDGE_ATTEMPT_TIMEOUT_S="60") as one:
             await asyncio.wait_for(peer.entered.wait(), DEADLINE_S)
             yield peer, one
 
