@@ -6,15 +6,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.integration.processes import bridge, end, free_port, log_service, read_until
+from tests.integration.processes import Bridge, bridge, end, free_port, log_service, read_until, until
 from tests.unit.test_docs import blocks_of
 
 LOGGING, APP, URLS = blocks_of("docs/django.md", "python")
 COUNTS = {"success", "total_count", "success_count", "failed_count", "duration_seconds", "logs_per_second"}
+FAILED = "Internal Server Error: /shown/"
 # What a project has beside what the page says.
 PROJECT = """
 SECRET_KEY = "of a test"
@@ -77,6 +79,13 @@ def project(folder: Path, server: str, sink: str, url: str) -> Iterator[httpx.Cl
         print(end(process)[1])  # pytest shows it beside a failure
 
 
+def stored(running: Bridge) -> dict[str, Any]:
+    """The project's own logs, by their message."""
+    asked = {"service_name": "shop", "limit": 100}
+    logs = running.client.get("/api/v1/logs/query", params=asked).json()["logs"]
+    return {log["message"]: log for log in logs}
+
+
 @pytest.mark.parametrize("server", [WSGI, ASGI], ids=["wsgi", "asgi"])
 def test_a_project_by_its_settings(server: str, tmp_path: Path) -> None:
     """What a view logs and raises arrives with its metadata; the field's views answer as REST says."""
@@ -103,13 +112,13 @@ def test_a_project_by_its_settings(server: str, tmp_path: Path) -> None:
                 assert client.post(f"/api/{path}/", json={"count": 10_001}).status_code == 400
             workers = client.post("/api/concurrent_test/", json={"count": 1, "max_workers": 21})
             assert "MAX_CONCURRENT_WORKERS=20" in workers.json()["error"]
-        asked = {"service_name": "shop", "limit": 100}
-        logs = running.client.get("/api/v1/logs/query", params=asked).json()["logs"]
-        by_message = {log["message"]: log for log in logs}
+            # What still waits in the handler when the project is ended is lost.
+            until(lambda: {"order 7 is shown", FAILED} <= stored(running).keys())
+        by_message = stored(running)
         assert by_message["one"]["metadata"] == {"adv_id": "7"}
         assert by_message["one"]["id"] == written.json()["log_id"]
         assert by_message["order 7 is shown"]["metadata"]["order"] == "7"
-        failed = by_message["Internal Server Error: /shown/"]
+        failed = by_message[FAILED]
         assert failed["level"] == "ERROR"
         assert failed["metadata"]["exception.message"] == "on purpose"
         assert "urls.py" in failed["metadata"]["exception.stacktrace"]
