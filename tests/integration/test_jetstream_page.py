@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -63,15 +63,21 @@ def blocks(ports: dict[str, str]) -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
-def three_free_ports() -> str:
-    """All but the last digit of ports that are free with 1, 2 and 3 at their end."""
-    while True:
-        start = random.randint(1100, 3200)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for number in (1, 2, 3):
-                probe = stack.enter_context(socket.socket())
-                probe.bind(("127.0.0.1", 10 * start + number))
-            return str(start)
+def three_free_ports() -> Iterator[str]:
+    """All but the last digit of ports that are free with 1, 2 and 3 at their end, never the same twice.
+
+    Below those of free_port(), which other tests are given meanwhile.
+    """
+    return (str(start) for start in random.sample(range(1100, 1200), 100) if _are_free(start))
+
+
+def _are_free(start: int) -> bool:
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        for number in (1, 2, 3):
+            probe = stack.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 10 * start + number))
+        return True
+    return False
 
 
 def answers(url: str) -> Callable[[], bool]:
@@ -89,8 +95,9 @@ def answers(url: str) -> Callable[[], bool]:
 def test_every_block_works(tmp_path: Path) -> None:
     """One server, then three: the bridge delivers, then a worker does, which tells how it is."""
     port, service, worker = (str(free_port()) for _ in range(3))
+    ports = three_free_ports()
     one, look, three, several, look_at_three = blocks(
-        {"422": three_free_ports(), "622": three_free_ports(), "8002": worker}
+        {"422": next(ports), "622": next(ports), "8002": worker}
     )
     ready = answers(f"http://127.0.0.1:{port}/readyz")
     shell = Shell(tmp_path, PORT=port, GRPC_SERVER_PORT=service, HOST="127.0.0.1")
