@@ -24,7 +24,8 @@ class FieldPeer:
     answers: bytes or a status, with trailing metadata perhaps, that stand in for the answers of a method.
     honours_ids: it stores an entry under the id that was sent. calls: methods called, in order.
     stored: what got in. in_flight_max: the most WriteLogs seen at once. gate: writes wait for it.
-    tls: what it shows, valid or not.
+    tls: what it shows, valid or not. port: where it listens first, 0 for any; one that is to be stopped and
+    followed by another one must have a port that nobody else is given meanwhile.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class FieldPeer:
         filters_level: bool = True,
         honours_ids: bool = False,
         tls: PemFiles | None = None,
+        port: int = 0,
     ) -> None:
         self.calls: list[str] = []
         self.stored: list[pb.LogEntry] = []
@@ -53,6 +55,7 @@ class FieldPeer:
         self._queue_entries_max = queue_entries_max
         self._refuses = refuses
         self._tls = tls
+        self._port = port
         self._in_flight = 0
         self._methods: dict[str, Callable[[bytes, Any], Any]] = {"WriteLog": self._write}
         if has_batches:
@@ -63,7 +66,7 @@ class FieldPeer:
         self._server: grpc.aio.Server | None = None
 
     async def __aenter__(self) -> "FieldPeer":
-        await self.start(0)
+        await self.start(self._port)
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -116,7 +116,7 @@ class TestHonouringIds:
 
     async def test_it_is_forgotten_on_reconnect(self) -> None:
         """What the old peer at an address did says nothing about the new one."""
-        old, new = FieldPeer(honours_ids=True), FieldPeer()
+        old, new = FieldPeer(honours_ids=True, port=free_port()), FieldPeer()
         async with old, sink_to(old.address) as sink:
             await sink.write([make_entry()], deadline=soon())
             await old.stop()
@@ -171,7 +171,7 @@ class TestUnknownOutcomes:
         """
         if noticed == "late":
             monkeypatch.setattr(Connection, "_watch", _never)
-        old, new = FieldPeer(honours_ids=True), FieldPeer()
+        old, new = FieldPeer(honours_ids=True, port=free_port()), FieldPeer()
         async with old, delivered_to(old.address) as container:
             chain = container.delivered
             assert isinstance(await write(chain, make_entry(message="known")), Accepted)
@@ -186,7 +186,7 @@ class TestUnknownOutcomes:
 
     async def test_a_successor_that_honours_ids_gets_it_again(self) -> None:
         """The same with a log service of ours as the successor: it is sent again, and acknowledged."""
-        old, store = FieldPeer(), MemorySink()
+        old, store = FieldPeer(port=free_port()), MemorySink()
         async with (
             old,
             delivered_to(old.address) as container,

@@ -286,7 +286,7 @@ async def test_health_does_not_wait_behind_writes() -> None:
 
 async def test_missing_batches_are_forgotten_on_reconnect() -> None:
     """A new peer at the same address is asked for batches again."""
-    old, new = FieldPeer(has_batches=False), FieldPeer()
+    old, new = FieldPeer(has_batches=False, port=free_port()), FieldPeer()
     async with old, sink_to(old.address) as sink:
         await sink.write([make_entry(), make_entry()], deadline=soon())
         await old.stop()

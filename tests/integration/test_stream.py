@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration.field_peer import FieldPeer
+from tests.integration.processes import free_port
 from tests.integration.served import API, Connection, Reply, Served, connected, running, until
 
 STREAM = f"{API}/stream"
@@ -39,7 +40,7 @@ class Upload:
 @asynccontextmanager
 async def bridge(folder: Path, **settings: Any) -> AsyncIterator[tuple[Served, FieldPeer]]:
     """A bridge over a log service as in the field."""
-    async with FieldPeer() as peer:
+    async with FieldPeer(port=free_port()) as peer:
         try:
             async with running(folder, sink=f"grpc://{peer.address}", **settings) as served:
                 yield served, peer
