@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import threading
@@ -158,9 +159,10 @@ def test_a_lost_log_service_breaks_it_off(tmp_path: Path) -> None:
     port = free_port()
     with (
         log_service(tmp_path, port) as service,
-        bridge(tmp_path, f"grpc://127.0.0.1:{port}", LOGBRIDGE_REQUEST_TIMEOUT_S="2") as running,
+        bridge(tmp_path, f"grpc://127.0.0.1:{port}", LOGBRIDGE_REQUEST_TIMEOUT_S="30") as running,
     ):
         reader = Reader(running)
+        assert reader.data.startswith(b"HTTP/1.1 200 ")
         service.kill()
         service.wait()
         assert not reader.rest().endswith(LAST_CHUNK)
@@ -239,15 +241,18 @@ def test_an_export_that_ends_early_leaves_no_file(
 ) -> None:
     """Ctrl-C in the middle is 130, a bridge that dies is 1 and a line; no part of a file stays."""
     file, part = tmp_path / "logs.ndjson", tmp_path / "logs.ndjson.part"
-    url = str(many_behind.client.base_url)
-    process = start(tmp_path, "export", "--output", str(file), "--url", url)
-    until(lambda: part.exists() and part.stat().st_size)
-    many_behind.process.send_signal(signal.SIGSTOP if cancelled else signal.SIGKILL)
-    if cancelled:
-        process.send_signal(signal.SIGINT)
-    err = process.communicate(timeout=DEADLINE_S)[1]
-    if cancelled:
-        many_behind.process.send_signal(signal.SIGCONT)
+    # A pipe of which only the beginning is read: no export is complete before it is ended.
+    os.mkfifo(part)
+    with os.fdopen(os.open(part, os.O_RDONLY | os.O_NONBLOCK), "rb") as saved:
+        url = str(many_behind.client.base_url)
+        process = start(tmp_path, "export", "--output", str(file), "--url", url)
+        read_until(saved, '"log ')
+        if cancelled:
+            process.send_signal(signal.SIGINT)
+        else:
+            many_behind.process.send_signal(signal.SIGKILL)
+        until(lambda: saved.read() == b"")
+        err = process.communicate(timeout=DEADLINE_S)[1]
     assert (process.returncode, "broke off" in err) == ((130, False) if cancelled else (1, True))
     assert not tells_of_a_fault(err)
     assert list(tmp_path.glob("logs*")) == []
