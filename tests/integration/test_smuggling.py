@@ -17,10 +17,9 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.integration.processes import bridge, free_port, until
+from tests.integration.processes import DEADLINE_S, bridge, free_port, until
 from tests.integration.served import API
 
-DEADLINE_S = 20.0
 HIDDEN = "smuggled"
 _BODY = b'{"message": "%s"}' % HIDDEN.encode()
 # What must never be seen as a request of its own.
@@ -168,7 +167,7 @@ http {{
     listen 127.0.0.1:{port};
     location / {{
       proxy_pass http://bridge; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_request_buffering off; proxy_read_timeout 10s; proxy_ignore_client_abort on;
+      proxy_request_buffering off; proxy_read_timeout 60s; proxy_ignore_client_abort on;
     }}
   }}
 }}
