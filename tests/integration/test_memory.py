@@ -17,10 +17,8 @@ from logbridge import MemorySink
 from logbridge.domain.entry import LogEntry
 from logbridge.domain.outcome import Outcome
 from logbridge.domain.ports import Deadline
-from logbridge.entrypoints.container import build_maker
-from logbridge.entrypoints.log_service import LogServiceServer
-from logbridge.entrypoints.settings import Settings
 from tests.integration.served import API, connected, running
+from tests.integration.test_grpc_sink import serving
 
 WRITES = 10_000
 MEMORY_KIB_MAX = 300 * 1024
@@ -84,18 +82,6 @@ class Holding(MemorySink):
         return await super().write(entries, deadline=deadline)
 
 
-@asynccontextmanager
-async def holding_service() -> AsyncIterator[tuple[Holding, str]]:
-    """Our log service before such a store, and its address."""
-    store = Holding()
-    server = LogServiceServer(store, host="127.0.0.1", port=0, maker=build_maker(Settings()))
-    await server.start()
-    try:
-        yield store, f"127.0.0.1:{server.port}"
-    finally:
-        await server.stop(1)
-
-
 def request(number: int) -> bytes:
     body = json.dumps({"message": f"{number} " + "x" * 500, "log_id": f"{number}", "co_id": number}).encode()
     head = f"POST {API}/write HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -139,8 +125,8 @@ def peak_memory_kib(pid: int) -> int:
 async def test_ten_thousand_writes_hang(tmp_path: Path) -> None:
     """All are held within 300 MiB, one more is refused with Retry-After, and all are accepted in the end."""
     async with (
-        holding_service() as (store, address),
-        running(tmp_path, sink=f"grpc://{address}", **_PATIENT) as served,
+        serving(store := Holding()) as service,
+        running(tmp_path, sink=f"grpc://127.0.0.1:{service.port}", **_PATIENT) as served,
     ):
         sent = [await send(served.port, number) for number in range(WRITES)]
         refusal = await send_until_refused(served.port, sent)

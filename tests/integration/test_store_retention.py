@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import random
 import sqlite3
@@ -311,22 +310,20 @@ async def test_writes_beyond_the_bytes_are_followed_by_a_run(
     assert last in await read_back(store)
 
 
+async def fill_with_old(open_store: Callable[..., SqliteStore]) -> None:
+    store = open_store()
+    await store.write([make_entry(timestamp=at(-9)) for _ in range(4000)], deadline=soon())
+    await store.aclose()
+
+
 async def test_writing_and_reading_go_on_while_it_removes(
     open_store: Callable[..., SqliteStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writes and questions are answered in the middle of a run that removes thousands of logs."""
-    first = open_store()
-    for _ in range(4):
-        await first.write([make_entry(timestamp=at(-9)) for _ in range(1000)], deadline=soon(30))
-    await first.aclose()
-    steps, asked, remove = itertools.count(), threading.Event(), retention._remove
-
-    def remove_slowly(*arguments: Any) -> tuple[int, int]:
-        """Its second step, and those behind it, come after a question."""
-        assert next(steps) == 0 or asked.wait(DEADLINE_S)
-        return remove(*arguments)
-
-    monkeypatch.setattr(retention, "_remove", remove_slowly)
+    await fill_with_old(open_store)
+    asked, remove = threading.Event(), retention._remove
+    # Its first step waits for a question before the second.
+    monkeypatch.setattr(retention, "_remove", lambda *given: (remove(*given), asked.wait(DEADLINE_S))[0])
     store = open_store(age_days_max=2)
     seen = set()
     entry = make_entry(timestamp=at(0))
@@ -340,10 +337,7 @@ async def test_writing_and_reading_go_on_while_it_removes(
 
 async def test_closing_ends_a_run(open_store: Callable[..., SqliteStore]) -> None:
     """A store that is closed in the middle of a run ends it after its step; the next one goes on."""
-    first = open_store()
-    for _ in range(4):
-        await first.write([make_entry(timestamp=at(-9)) for _ in range(1000)], deadline=soon(30))
-    await first.aclose()
+    await fill_with_old(open_store)
     await open_store(age_days_max=2).aclose()
     last = open_store(age_days_max=2)
 
