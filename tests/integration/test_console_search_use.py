@@ -78,7 +78,30 @@ async def test_no_place_is_kept_for_a_histogram_that_there_is_not(visit: Visit, 
     await page.route("**/histogram?*", lambda route: route.fulfill(status=501, json={"detail": "not here"}))
     await page.get_by_label("Text in the message").press("Enter")
     await expect(page.locator(".histogram")).to_contain_text("This bridge has no histogram")
-    assert await _top(page, ".results") < kept
+    assert (short := await _top(page, ".results")) < kept
+    # Nor is there the next time, before it has said so again.
+    await page.route("**/histogram?*", lambda _: None)
+    await show(page, running.client.base_url.port, f"{PLACED}&level=INFO")
+    await expect(page.locator(".condition")).to_have_count(2)
+    assert await _top(page, ".results") == short
+
+
+async def test_nothing_moves_when_the_results_come(visit: Visit, running: Bridge) -> None:
+    """The filters above the list stay where they are, though there are more buttons beside the title then."""
+    page = visit.page
+    due = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await due.wait()
+        await route.continue_()
+
+    await page.route("**/query?*", late)
+    await show(page, running.client.base_url.port, PLACED)
+    await page.locator(".condition").wait_for()
+    before = await _top(page, ".condition")
+    due.set()
+    await page.get_by_role("link", name="CSV").wait_for()
+    assert await _top(page, ".condition") == before
 
 
 async def test_the_histogram_narrows_by_mouse(visit: Visit, running: Bridge) -> None:

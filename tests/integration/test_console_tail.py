@@ -248,6 +248,18 @@ async def test_the_tail_by_keyboard(page: Page, running: Bridge) -> None:
     await expect(rows(page).nth(1).locator(".log-details")).to_contain_text("key 1")
 
 
+async def test_counts_move_no_button(page: Page, running: Bridge) -> None:
+    """On a phone, too, where long counts take more lines, the buttons of the tail stay where they are."""
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await show(page, running.client.base_url.port, "tail")
+    before, after = await page.evaluate(
+        "() => { const top = () => document.querySelector('.tail-pause').getBoundingClientRect().top;"
+        "const before = top(); document.querySelector('.tail-count').textContent = 'many '.repeat(99);"
+        "return [before, top()] }"
+    )
+    assert before == after
+
+
 async def test_the_tail_in_chinese_on_a_phone(visit: Visit, running: Bridge) -> None:
     """In Chinese on 360 pixels nothing is wider than the page, and axe finds nothing serious."""
     page = visit.page

@@ -79,10 +79,11 @@ def merged(histories: Iterable[Iterable[Second]]) -> list[Second]:
 def told_until_s(ends: Iterable[int], now_s: float) -> int:
     """The end of the last whole second that every process has told of. ends: of the last one of each.
 
-    One that has told nothing for LATE_S is not waited for: it hangs. If nobody has, the machine stood still.
+    One that is LATE_S behind another is not waited for: it hangs. If all are late, the machine stood still.
     """
     known = [end_s for end_s in ends if end_s <= now_s]
-    return min((end_s for end_s in known if end_s > now_s - LATE_S), default=max(known, default=int(now_s)))
+    newest_s = max(known, default=int(now_s))
+    return min((end_s for end_s in known if end_s > newest_s - LATE_S), default=newest_s)
 
 
 def window(history: Iterable[Second], until_s: int, length_s: int) -> Second:

@@ -50,7 +50,6 @@ class Worker(multiprocess.Process):
         self.retired = False
         self._has_answered = False
         self._asked_s = self._looked_s = self.began_s
-        self._waited_s = 0.0
         self._waits_for_answer = False
         super().__init__(config, sockets)
 
@@ -87,7 +86,7 @@ class Worker(multiprocess.Process):
         """
         if self.retired:
             return True
-        self._waited_s += min(now_s - self._looked_s, _LOOK_COUNTS_S)
+        self._asked_s += max(0.0, now_s - self._looked_s - _LOOK_COUNTS_S)
         self._looked_s = now_s
         try:
             while self.parent_conn.poll():
@@ -95,11 +94,11 @@ class Worker(multiprocess.Process):
                 self._has_answered, self._waits_for_answer = True, False
             if not self._waits_for_answer and now_s - self._asked_s >= self._pause_s:
                 self.parent_conn.send(b"ping")
-                self._asked_s, self._waited_s, self._waits_for_answer = now_s, 0.0, True
+                self._asked_s, self._waits_for_answer = now_s, True
         except (OSError, EOFError):
             return True  # it has just ended, which is seen elsewhere
         patience_s = self.config.timeout_worker_healthcheck if self._has_answered else BEGIN_S
-        return not self._waits_for_answer or self._waited_s < patience_s
+        return not self._waits_for_answer or now_s - self._asked_s < patience_s
 
     @property
     def _pause_s(self) -> float:

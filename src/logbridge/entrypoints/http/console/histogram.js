@@ -43,7 +43,7 @@ export function histogram(narrow) {
     h("div", { class: "row" }, h("h2", {}, t("h.title")), h("div", { class: "row push" }, out, all)), body,
   );
   const without = (text) => (missing ? replace(body, h("p", { class: "soft" }, text)) : blank(body, text));
-  without("");
+  without(missing ? t("h.none") : "");
   let shown = null;
   let asked = "";
   const draw = () => shown && chart(body, shown, narrow);
