@@ -8,14 +8,22 @@ import select
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from starlette.applications import Starlette
 
-from logbridge.entrypoints.http.draining import RETIRE, let_nobody_in
+from logbridge.adapters.memory import MemorySink
+from logbridge.entrypoints.container import Container
+from logbridge.entrypoints.http.app import create_app
+from logbridge.entrypoints.http.connection import StoppableHttp
+from logbridge.entrypoints.http.draining import RETIRE, DrainingServer, let_nobody_in
+from logbridge.entrypoints.settings import Settings
 from tests.integration.field_peer import FieldPeer
 from tests.integration.load import LOG, WRITE, Load
 from tests.integration.served import Reply, Served, connected, running, until
@@ -186,7 +194,7 @@ async def test_a_worker_that_retires_makes_nobody_doubt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("notice_s", [0.0, 0.5])
+@pytest.mark.parametrize("notice_s", [0.0, 2.0])
 async def test_under_load_no_answer_is_broken(tmp_path: Path, notice_s: float, workers: int) -> None:
     """Each request gets a whole answer, a refused connection, or the proper end of an idle one.
 
@@ -207,6 +215,38 @@ async def test_under_load_no_answer_is_broken(tmp_path: Path, notice_s: float, w
     assert load.seen["reset"] <= 2
     assert load.seen["refused"] == 16
     assert load.seen["200"] == len(peer.stored)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, RETIRE])
+async def test_a_stop_during_the_start(number: int) -> None:
+    """It waits for the end of the start: who has connected meanwhile is served, for the only time."""
+    settings = Settings(drain_notice_s=0.01, drain_s=LONG_S)
+    app = create_app(Container(settings, MemorySink()))
+    started, held, go = app.router.lifespan_context, threading.Event(), threading.Event()
+
+    @asynccontextmanager
+    async def hold(app: Starlette) -> AsyncIterator[object]:
+        held.set()
+        await asyncio.to_thread(go.wait)
+        async with started(app) as state:
+            yield state
+
+    app.router.lifespan_context = hold
+    config = uvicorn.Config(app, http=StoppableHttp, ws="none", proxy_headers=False, log_config=None)
+    server = DrainingServer(config, settings, again=signal.raise_signal)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(asyncio.to_thread(server.run, [listener]))
+        try:
+            async with connected(listener.getsockname()[1]) as client:
+                await asyncio.to_thread(held.wait)
+                server.handle_exit(number, None)
+                go.set()
+                answer = await client.ask("POST", WRITE, LOG)
+                assert (answer.status, answer.last, await client.ended()) == (200, True, True)
+        finally:
+            go.set()
+            server.should_exit = True
+            await serving
 
 
 async def test_workers_are_replaced_under_load(tmp_path: Path) -> None:
@@ -242,3 +282,16 @@ def test_a_listener_that_is_about_to_close_ignores_newcomers() -> None:
         listener.close()
         assert select.select([], [late], [], 30)[1] == [late]
         assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+
+
+def test_only_who_asks_for_a_connection_is_ignored() -> None:
+    """What is sent on one passes the same filter: who was answered gets in before the listener closes."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+        listener.accept()[0] as accepted,
+    ):
+        let_nobody_in(accepted)
+        client.sendall(b"a")
+        accepted.settimeout(30)
+        assert accepted.recv(1) == b"a"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import logging
+import math
 import multiprocessing
 import signal
 import socket
@@ -29,11 +30,19 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 RETIRE = signal.SIGUSR2
 # What was cut off still has this long to be answered and sent.
 _CUT_S = 1.0
+# Who has begun to connect when the notice ends still has this long to do so.
+_LET_IN_S = 0.1
 # Who connected in the notice still has this long to send a request that is served.
 _LAST_CALL_S = 1.0
-# asm-generic/socket.h of Linux; a program of its packet filter that drops all (BPF_RET | BPF_K, 0 bytes).
+_LAST_CALL_LOOK_S = 0.01
+# asm-generic/socket.h of Linux, and a program of its packet filter (linux/filter.h).
 _SO_ATTACH_FILTER = 26
-_DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # BPF_LD | BPF_B | BPF_ABS: the flags of a TCP header (RFC 9293, section 3.1)
+    (0x45, 0, 1, 0x02),  # BPF_JMP | BPF_JSET | BPF_K: unless SYN is among them, leave out the next step
+    (0x06, 0, 0, 0),  # BPF_RET | BPF_K: drop it
+    (0x06, 0, 0, 0xFFFFFFFF),  # take it as a whole
+)
 
 
 class DrainingServer(uvicorn.Server):
@@ -41,9 +50,10 @@ class DrainingServer(uvicorn.Server):
 
     SIGTERM: /readyz says 503 and everything is served for ``drain_notice_s``, so that whoever sends requests
     here learns of it. Then the listener closes, and who had connected by then is still served once: a proxy
-    that asks /readyz of nobody sends requests up to that moment, and no POST again. SIGINT, a person at the
-    keyboard, leaves both out. Then the chain takes no more, and what is under way has until ``drain_s`` after
-    the signal. The exit code is 0.
+    that asks /readyz of nobody sends requests up to that moment, and no POST again. A stop that comes during
+    the start waits for its end: the listener may have let clients in. SIGINT, a person at the keyboard, has
+    none of this. Then the chain takes no more, and what is under way has until ``drain_s`` after the signal.
+    The exit code is 0.
     RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once,
     and /readyz, on connections that are still there, says what the others would.
     again: what a further signal does, given its number. stops: the signals that stop it. Without SIGHUP among
@@ -74,10 +84,11 @@ class DrainingServer(uvicorn.Server):
         self._ends_listener = ends_listener
         self._early: list[int] = []
         self._told = False
-        self._drained_by_s: float | None = None
+        self._drained_by_s = math.inf
         self._listeners: list[socket.socket] = []
         self._terminal = Terminal()
         self._loop: asyncio.AbstractEventLoop
+        self._start_over = asyncio.Event()
         self._stopping: asyncio.Task[None]
 
     @property
@@ -126,37 +137,47 @@ class DrainingServer(uvicorn.Server):
         # Of several processes the first one tells: a worker that ends is not the end of the bridge.
         if multiprocessing.parent_process() is None:
             tell_manager(STOPPING)
-        self._drained_by_s = self._loop.time() + self._settings.drain_s
-        self._stopping = self._loop.create_task(self._give_notice(number))
+        now_s = self._loop.time()
+        self._drained_by_s = now_s + self._settings.drain_s
+        noticed_by_s = min(now_s + self._settings.drain_notice_s, self._drained_by_s)
+        self._stopping = self._loop.create_task(self._stop(number, noticed_by_s))
 
-    async def _give_notice(self, number: int) -> None:
+    async def _stop(self, number: int, noticed_by_s: float) -> None:
         try:
-            if number != signal.SIGINT and self.started:
-                self.lifecycle.notice(for_all=number != RETIRE)
-                for connection in self._connections():
-                    connection.leave()
-                if number == RETIRE or self._inherited:
-                    await self._stop_listening()
-                notice_s = min(self._settings.drain_notice_s, self._settings.drain_s)
-                if self._inherited:
-                    await self._all_left(self._loop.time() + notice_s)
-                else:
-                    await asyncio.sleep(notice_s)
-                    if notice_s:
-                        await self._last_call(self._loop.time() + _LAST_CALL_S)
+            if number != signal.SIGINT:
+                await self._start_over.wait()
+                await self._give_notice(noticed_by_s, for_all=number != RETIRE)
         finally:
             self.should_exit = True
 
-    async def _last_call(self, until_s: float) -> None:
+    async def _give_notice(self, until_s: float, *, for_all: bool) -> None:
+        self.lifecycle.notice(for_all=for_all)
+        for connection in self._connections():
+            connection.leave()
+        if self._inherited or not for_all:
+            await self._stop_listening()
+        if self._inherited:
+            await self._all_left(until_s)
+        elif self._settings.drain_notice_s and not self._time_is_up():
+            await asyncio.sleep(until_s - self._loop.time())
+            await self._last_call()
+
+    async def _last_call(self) -> None:
         """Close the listener, and serve what is on its way here."""
         if self._ends_listener():
             for listener in self._listeners:
                 let_nobody_in(listener)
+            await asyncio.sleep(_LET_IN_S)
         await self._stop_listening()
-        while self._loop.time() < min(until_s, self._drained_by_s or until_s):
-            if not any(connection.expects_request() for connection in self._connections()):
+        # Looks rather than time: a machine that stood still has heard nobody meanwhile. The first look comes
+        # after a pause, in which the loop reads what has come.
+        for _ in range(round(_LAST_CALL_S / _LAST_CALL_LOOK_S)):
+            await asyncio.sleep(_LAST_CALL_LOOK_S)
+            if self._time_is_up() or not any(map(StoppableHttp.expects_request, self._connections())):
                 return
-            await asyncio.sleep(0.01)
+
+    def _time_is_up(self) -> bool:
+        return self._loop.time() >= self._drained_by_s
 
     def _connections(self) -> list[StoppableHttp]:
         return cast(list[StoppableHttp], list(self.server_state.connections))
@@ -178,6 +199,7 @@ class DrainingServer(uvicorn.Server):
         self.started = True
         collect_garbage_rarely()
         tell_manager(READY)
+        self._start_over.set()
 
     def _tls(self, handshake_s: float) -> dict[str, Any]:
         """What the loop is to be told of TLS; nothing without it. handshake_s: then it hangs up."""
@@ -187,8 +209,7 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 (uvicorn's)
         """Drain: take nothing new, let what is under way end, answer the rest when the time is over."""
-        if self._drained_by_s is None:
-            self._drained_by_s = self._loop.time() + self._settings.drain_s
+        self._drained_by_s = min(self._drained_by_s, self._loop.time() + self._settings.drain_s)
         # The chain first: a write that waits to be tried again must not keep its request waiting.
         closing = self.lifecycle.drain(max(0.0, self._drained_by_s - self._loop.time()))
         await self._stop_listening()
@@ -261,12 +282,16 @@ def _in_main_thread() -> bool:
 def let_nobody_in(listener: socket.socket) -> None:
     """Have a listener ignore who knocks: they knock again after a second, and find it closed.
 
-    Else who connects between the last ``accept`` and ``close`` is reset, and cannot tell what was read.
-    Not for a listener that another process goes on with: it would stay deaf.
+    Else who connects between the last ``accept`` and ``close`` is reset, and cannot tell what was read. Who
+    was answered already may still come in. Not for a listener that another process goes on with: it would
+    stay deaf.
     """
     if sys.platform == "linux":
-        program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
+        steps = b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN)
+        program = ctypes.create_string_buffer(steps, len(steps))
         with contextlib.suppress(OSError):  # a kernel without filters: as elsewhere
             listener.setsockopt(
-                socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program))
+                socket.SOL_SOCKET,
+                _SO_ATTACH_FILTER,
+                struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program)),
             )
