@@ -351,7 +351,7 @@ def _open(folder: Path) -> sqlite3.Connection:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # logs are nobody else's business
         connection = connect(folder)
     except (OSError, sqlite3.Error) as error:
-        raise _unusable(folder, error) from error
+        raise unusable(folder, error) from error
     try:
         connection.execute("PRAGMA page_size = 8192")  # a log and its head in one page
         connection.execute("PRAGMA journal_mode = WAL")
@@ -361,12 +361,13 @@ def _open(folder: Path) -> sqlite3.Connection:
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
-            raise _unusable(folder, error) from error
+            raise unusable(folder, error) from error
         raise
     return connection
 
 
-def _unusable(folder: Path, error: Exception) -> StoreError:
+def unusable(folder: Path, error: Exception) -> StoreError:
+    """What is told of a folder that no spool file can be made in or read from."""
     code = getattr(error, "sqlite_errorcode", 0)
     full = code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
     full = full or getattr(error, "errno", 0) == errno.ENOSPC

@@ -18,7 +18,7 @@ from logbridge.adapters.spool.damage import (
     salvage,
     write_report,
 )
-from logbridge.adapters.spool.file import SpoolFile
+from logbridge.adapters.spool.file import SpoolFile, unusable
 from logbridge.adapters.spool.lock import LOCK_NAME, lock_folder
 from logbridge.adapters.spool.tally import TALLY_NAME
 from logbridge.domain.errors import StoreError
@@ -75,15 +75,19 @@ class Folders:
     def make(self) -> OwnedFile:
         """A new spool file, owned. Raises StoreError."""
         folder = self._directory / self._new_id()
+        half = _half_done(folder)
         try:
-            file = SpoolFile(folder)
+            half.mkdir(mode=0o700, parents=True)
+            lock = _shown_locked(half, folder)
+        except OSError as error:
+            shutil.rmtree(half, ignore_errors=True)
+            raise unusable(folder, error) from error
+        try:
+            return _owned(folder, lock)
         except StoreError:
             # Whoever starts the bridge again and again on a full disk finds no pile of folders later.
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        lock = lock_folder(folder)
-        assert lock is not None  # noqa: S101 (nobody else knows the name)
-        return OwnedFile(file, lock)
 
     def adopt(self, owned: set[str]) -> Iterator[OwnedFile]:
         """Spool files that nobody owns: left by a worker that is gone. Raises StoreError for a newer one."""
@@ -136,26 +140,29 @@ class Folders:
         aside = self._aside(folder)
         aside.parent.mkdir(exist_ok=True)
         folder.rename(aside)
-        return self._salvaged(aside, inspected)
+        return _owned(self._saved(aside), self._salvage(aside, inspected), inspected.tallied.last)
 
     def _aside(self, folder: Path) -> Path:
         return self._directory / DAMAGED_NAME / f"{folder.name}-{self._new_id()}"
 
-    def _salvaged(self, aside: Path, inspected: Inspected) -> OwnedFile:
+    def _saved(self, aside: Path) -> Path:
         # Named after what it came from: whoever goes on after a crash sees how far it had come.
-        folder = self._directory / f"{aside.name}-saved"
-        if not folder.exists():
-            half = folder.with_name(folder.name + _HALF_DONE)
-            shutil.rmtree(half, ignore_errors=True)
-            file = SpoolFile(half, inspected.tallied.last)
-            write_report(half, salvage(aside, file, inspected, self._now()))
-            file.close()
-            half.rename(folder)
-        os.replace(folder / REPORT_NAME, aside / REPORT_NAME)
+        return self._directory / f"{aside.name}-saved"
+
+    def _salvage(self, aside: Path, inspected: Inspected) -> int:
+        """Save what is in it; gives the lock of the new folder."""
+        half = _half_done(self._saved(aside))
+        shutil.rmtree(half, ignore_errors=True)
+        file = SpoolFile(half, inspected.tallied.last)
+        write_report(half, salvage(aside, file, inspected, self._now()))
+        file.close()
+        lock = _shown_locked(half, self._saved(aside))
+        self._hand_over_report(aside)
+        return lock
+
+    def _hand_over_report(self, aside: Path) -> None:
+        os.replace(self._saved(aside) / REPORT_NAME, aside / REPORT_NAME)
         _tell(read_report(aside), aside)
-        lock = lock_folder(folder)
-        assert lock is not None  # noqa: S101 (whoever holds the lock of what was set aside is alone here)
-        return OwnedFile(SpoolFile(folder, inspected.tallied.last), lock)
 
     def _finish_salvages(self) -> None:
         """Go on where a process ended between setting a file aside and saving what is in it."""
@@ -166,11 +173,37 @@ class Folders:
             if lock is None:
                 continue
             try:
-                self._salvaged(aside, inspect(aside)).close()
+                self._finish_salvage(aside)
             except (sqlite3.Error, OSError) as error:
                 logger.error("what is in %s cannot be saved now, it is tried again: %s", aside, error)
             finally:
                 os.close(lock)
+
+    def _finish_salvage(self, aside: Path) -> None:
+        if self._saved(aside).exists():
+            self._hand_over_report(aside)
+        else:
+            os.close(self._salvage(aside, inspect(aside)))
+
+
+def _half_done(folder: Path) -> Path:
+    return folder.with_name(folder.name + _HALF_DONE)
+
+
+def _shown_locked(half: Path, folder: Path) -> int:
+    """Give a folder the name under which others find it, locked before they do: else one might adopt it."""
+    lock = lock_folder(half)
+    assert lock is not None  # noqa: S101 (nobody looks at what is half done)
+    half.rename(folder)
+    return lock
+
+
+def _owned(folder: Path, lock: int, last_sequence: int = 0) -> OwnedFile:
+    try:
+        return OwnedFile(SpoolFile(folder, last_sequence), lock)
+    except BaseException:
+        os.close(lock)
+        raise
 
 
 def _tell(report: DamageReport, aside: Path) -> None:
