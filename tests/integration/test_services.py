@@ -214,12 +214,12 @@ def test_with_one_away_logs_are_read_from_the_others(tmp_path: Path) -> None:
         assert f"127.0.0.1:{services.ports[0]}" in missing
         histogram = entrance.client.get(f"{API}/histogram").json()
         assert histogram["total_count"] == part["total_count"]
-        assert histogram["missing"] == part["missing"]
+        (missing,) = histogram["missing"]
+        assert f"127.0.0.1:{services.ports[0]}" in missing
         export = entrance.client.get(f"{API}/export")
         assert export.status_code == 503
         assert "not all logs can be read now" in export.json()["detail"]
-        health = entrance.client.get(f"{API}/health").json()
-        assert "2 of 3 log services" in str(health)
+        until(lambda: "2 of 3 log services" in entrance.client.get(f"{API}/health").text)
 
 
 def test_a_tail_of_several_goes_on_after_a_break(tmp_path: Path) -> None:
