@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.processes import DEADLINE_S, end, read_until, start
+from tests.integration.processes import DEADLINE_S, end, free_port, read_until, start
 from tests.integration.test_client import run_python
 
 # A check's five thousand writes at once may take a busy machine longer than a write's ten seconds.
@@ -29,9 +29,9 @@ class Dev:
             folder,
             "dev",
             "--port",
-            "0",
+            str(free_port()),
             "--grpc-server-port",
-            "0",
+            str(free_port()),
             HOST="127.0.0.1",
             GRPC_SERVER_HOST="127.0.0.1",
             **_PATIENT,

@@ -45,8 +45,11 @@ def workers(folder: Path, number: int = 2, **variables: str) -> Iterator[Bridge]
 
 
 def serving(running: Bridge) -> int:
-    """How many workers serve, as whichever of them tells; 0 if it says that it is the one that ends."""
-    answer = running.client.get(f"{API}/stats", headers=ALONE)
+    """How many workers serve, as whichever of them tells; 0 if that is the one that ends, or has ended."""
+    try:
+        answer = running.client.get(f"{API}/stats", headers=ALONE)
+    except httpx.TransportError:
+        return 0
     return 0 if answer.status_code == 503 else int(answer.json()["workers"])
 
 

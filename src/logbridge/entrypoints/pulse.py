@@ -8,7 +8,7 @@ from msgspec import Struct
 from logbridge.domain.measures import OUTCOMES, SECONDS, Counts
 
 HISTORY_S = 300
-LATE_S = 3
+LATE_BEATS = 3
 
 
 class Second(Struct):
@@ -76,14 +76,16 @@ def merged(histories: Iterable[Iterable[Second]]) -> list[Second]:
     return [seconds[at_s] for at_s in sorted(seconds)]
 
 
-def told_until_s(ends: Iterable[int], now_s: float) -> int:
-    """The end of the last whole second that every process has told of. ends: of the last one of each.
+def told_until_s(ends: Iterable[int], told: Collection[int], now_s: float) -> int:
+    """The end of the last whole second that every process has told of.
 
-    One that is LATE_S behind another is not waited for: it hangs. If all are late, the machine stood still.
+    ends: of the last one that each has told of. told: the beginnings of all that any has told of. Who has
+    said nothing of LATE_BEATS of them hangs, and is not waited for. Their number counts, not the time: where
+    the machine stood still, all are late alike.
     """
     known = [end_s for end_s in ends if end_s <= now_s]
-    newest_s = max(known, default=int(now_s))
-    return min((end_s for end_s in known if end_s > newest_s - LATE_S), default=newest_s)
+    awaited = [end_s for end_s in known if sum(end_s <= at_s < now_s for at_s in told) < LATE_BEATS]
+    return min(awaited, default=int(now_s))
 
 
 def window(history: Iterable[Second], until_s: int, length_s: int) -> Second:

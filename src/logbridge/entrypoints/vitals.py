@@ -127,7 +127,8 @@ class Vitals:
         waiting = await self._spool()
         seen, now_s = self._board.seen(), self._now_s()
         ends = (report.told_until_s for report in seen.running)
-        return Look(seen, waiting, now_s, told_until_s(ends, now_s))
+        told = {second.at_s for report in seen.running for second in report.history}
+        return Look(seen, waiting, now_s, told_until_s(ends, told, now_s))
 
     async def _spool(self) -> Waiting | None:
         """What waits in the spool, or waited a moment ago."""

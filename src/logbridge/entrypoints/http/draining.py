@@ -55,7 +55,8 @@ class DrainingServer(uvicorn.Server):
     none of this. Then the chain takes no more, and what is under way has until ``drain_s`` after the signal.
     The exit code is 0.
     RETIRE is for a worker beside others: like SIGTERM, but the listener, which they share, is left at once,
-    and /readyz, on connections that are still there, says what the others would.
+    and /readyz, on connections that are still there, says what the others would. Its notice ends with the
+    last of them.
     again: what a further signal does, given its number. stops: the signals that stop it. Without SIGHUP among
     them that one is not for it (there is nothing to read again), unless its terminal was closed: then like
     SIGTERM. inherited: the listener outlives this process, in its service manager. It, too, is left at once:
@@ -156,7 +157,6 @@ class DrainingServer(uvicorn.Server):
             connection.leave()
         if self._inherited or not for_all:
             await self._stop_listening()
-        if self._inherited:
             await self._all_left(until_s)
         elif self._settings.drain_notice_s and not self._time_is_up():
             await asyncio.sleep(until_s - self._loop.time())
@@ -164,11 +164,7 @@ class DrainingServer(uvicorn.Server):
 
     async def _last_call(self) -> None:
         """Close the listener, and serve what is on its way here."""
-        if self._ends_listener():
-            for listener in self._listeners:
-                let_nobody_in(listener)
-            await asyncio.sleep(_LET_IN_S)
-        await self._stop_listening()
+        await self._stop_listening(_LET_IN_S)
         # Looks rather than time: a machine that stood still has heard nobody meanwhile. The first look comes
         # after a pause, in which the loop reads what has come.
         for _ in range(round(_LAST_CALL_S / _LAST_CALL_LOOK_S)):
@@ -221,11 +217,15 @@ class DrainingServer(uvicorn.Server):
         await self._all_left(max(self._drained_by_s, self._loop.time() + _CUT_S))
         await self.lifespan.shutdown()
 
-    async def _stop_listening(self) -> None:
+    async def _stop_listening(self, let_in_s: float = 0.0) -> None:
         """Close the listeners, but take who had connected by then: closing would reset those connections.
 
-        Not so an inherited one: they wait in it, for the next process.
+        Not so an inherited one: they wait in it, for the next process. let_in_s: for those who have begun to.
         """
+        if self._ends_listener() and not self._inherited:
+            for listener in self._listeners:
+                let_nobody_in(listener)
+            await asyncio.sleep(let_in_s)
         last = [] if self._inherited else self._last_connections()
         for server in self.servers:
             server.close()
@@ -233,6 +233,8 @@ class DrainingServer(uvicorn.Server):
             listener.close()
         self._listeners = []
         await asyncio.gather(*map(self._take, last))
+        # The loop tells of whom it has accepted a turn later.
+        await asyncio.sleep(0)
 
     def _last_connections(self) -> list[socket.socket]:
         last: list[socket.socket] = []
