@@ -15,7 +15,7 @@ PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _patient() -> Iterator[None]:
+def _patience_with_peers() -> Iterator[None]:
     """A peer on a machine that stands still is not a silent one: what asks from this process waits for it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grpc_sink, "CHECK_TIMEOUT_S", PATIENCE_S)

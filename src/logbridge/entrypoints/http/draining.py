@@ -158,12 +158,14 @@ class DrainingServer(uvicorn.Server):
         if self._inherited or not for_all:
             await self._stop_listening()
             await self._all_left(until_s)
-        elif self._settings.drain_notice_s and not self._time_is_up():
+        else:
             await asyncio.sleep(until_s - self._loop.time())
+        # A start that took longer than the notice left no time for either.
+        if self._settings.drain_notice_s and not self._time_is_up():
             await self._last_call()
 
     async def _last_call(self) -> None:
-        """Close the listener, and serve what is on its way here."""
+        """Close the listener, if it is still there, and serve what is on its way here."""
         await self._stop_listening(_LET_IN_S)
         # Looks rather than time: a machine that stood still has heard nobody meanwhile. The first look comes
         # after a pause, in which the loop reads what has come.
